@@ -1,0 +1,74 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .treatAllWarnings(as: .error),
+]
+
+let tests: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+
+let package = Package(
+  name: "nvme-atomic",
+  products: [
+    .library(name: "NVMeAtomic", targets: ["NVMeAtomic"]),
+    .executable(name: "nvme-atomic", targets: ["nvme-atomic"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CLibNVMe",
+      pkgConfig: "libnvme",
+      providers: [.apt(["libnvme-dev", "libjson-c-dev", "libssl-dev"])]
+    ),
+    .target(
+      name: "CNVMeAtomic",
+      dependencies: ["CLibNVMe"],
+      cSettings: [.define("_GNU_SOURCE")],
+      linkerSettings: [.linkedLibrary("blkid")]
+    ),
+    .target(
+      name: "LinuxIO",
+      dependencies: ["CNVMeAtomic", system],
+      swiftSettings: strict
+    ),
+    .target(
+      name: "NVMeAtomic",
+      dependencies: ["LinuxIO", system],
+      swiftSettings: strict
+    ),
+    .executableTarget(
+      name: "nvme-atomic",
+      dependencies: [
+        "NVMeAtomic", system,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict
+    ),
+    .testTarget(
+      name: "NVMeAtomicTests",
+      dependencies: ["NVMeAtomic", "LinuxIO", system],
+      swiftSettings: tests
+    ),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: ["nvme-atomic", "NVMeAtomic"],
+      swiftSettings: tests
+    ),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu11
+)

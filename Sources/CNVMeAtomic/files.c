@@ -1,0 +1,97 @@
+#include "CNVMeAtomic.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+const int nvmeatomic_O_DIRECT = O_DIRECT;
+const int nvmeatomic_O_EXCL = O_EXCL;
+const int nvmeatomic_O_RDONLY = O_RDONLY;
+const int nvmeatomic_O_RDWR = O_RDWR;
+const int nvmeatomic_O_NONBLOCK = O_NONBLOCK;
+const int nvmeatomic_O_APPEND = O_APPEND;
+
+#ifdef RWF_ATOMIC /* a newer system's header checks our number */
+_Static_assert(NVMEATOMIC_RWF_ATOMIC == 0x40 && (int)RWF_ATOMIC == 0x40, "RWF_ATOMIC");
+#endif
+_Static_assert((int)RWF_DSYNC == NVMEATOMIC_RWF_DSYNC, "RWF_DSYNC");
+
+static int result(int value) { return value < 0 ? -errno : value; }
+
+int nvmeatomic_open(const char *path, int flags) { return result(open(path, flags | O_CLOEXEC)); }
+
+int nvmeatomic_open_unnamed(const char *directory) {
+  return result(open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+}
+
+int nvmeatomic_close(int descriptor) { return result(close(descriptor)); }
+
+int64_t nvmeatomic_pwritev2(int descriptor, const void *bytes, size_t count, int64_t offset,
+                            int flags) {
+  const struct iovec segment = {.iov_base = (void *)bytes, .iov_len = count};
+  ssize_t written = pwritev2(descriptor, &segment, 1, offset, flags);
+  return written < 0 ? -errno : written;
+}
+
+int64_t nvmeatomic_read(int descriptor, void *bytes, size_t count) {
+  ssize_t got = read(descriptor, bytes, count);
+  return got < 0 ? -errno : got;
+}
+
+int64_t nvmeatomic_pread(int descriptor, void *bytes, size_t count, int64_t offset) {
+  ssize_t got = pread(descriptor, bytes, count, offset);
+  return got < 0 ? -errno : got;
+}
+
+int nvmeatomic_fsync(int descriptor) { return result(fsync(descriptor)); }
+
+int64_t nvmeatomic_readlink(const char *path, char *target, size_t capacity) {
+  ssize_t length = readlink(path, target, capacity);
+  return length < 0 ? -errno : length;
+}
+
+int64_t nvmeatomic_realpath(const char *path, char *resolved, size_t capacity) {
+  char *canonical = realpath(path, NULL);
+  if (canonical == NULL) return -errno;
+  size_t length = strlen(canonical);
+  int64_t status = length <= capacity ? (int64_t)length : -ENAMETOOLONG;
+  if (status >= 0) memcpy(resolved, canonical, length);
+  free(canonical);
+  return status;
+}
+
+int64_t nvmeatomic_list_directory(const char *path, char *names, size_t capacity) {
+  DIR *directory = opendir(path);
+  if (directory == NULL) return -errno;
+  size_t used = 0;
+  int failure = 0;
+  for (;;) {
+    errno = 0;
+    struct dirent *entry = readdir(directory);
+    if (entry == NULL) {
+      failure = errno;
+      break;
+    }
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    size_t length = strlen(entry->d_name) + 1;
+    if (used + length > capacity) {
+      failure = ERANGE;
+      break;
+    }
+    memcpy(names + used, entry->d_name, length);
+    used += length;
+  }
+  closedir(directory);
+  return failure != 0 ? -failure : (int64_t)used;
+}
+
+int nvmeatomic_block_size_bytes(int descriptor, uint64_t *bytes) {
+  return result(ioctl(descriptor, BLKGETSIZE64, bytes));
+}

@@ -1,0 +1,119 @@
+/*
+ * The only C that Swift sees. No kernel or library header is included here, so nothing of theirs
+ * can collide with what Glibc or swift-system import (they declare the same structures with
+ * other contents). Every function returns what the kernel returns: a value >= 0, or -errno.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- Files (files.c) ------------------------------------------------------------------- */
+
+enum : int {
+  NVMEATOMIC_RWF_DSYNC = 0x02,  /* per-write O_DSYNC, Linux 4.7 */
+  NVMEATOMIC_RWF_ATOMIC = 0x40, /* Linux 6.11 */
+};
+
+/* Open flags that Glibc hides from Swift or that differ between architectures. */
+extern const int nvmeatomic_O_DIRECT;
+extern const int nvmeatomic_O_EXCL;
+extern const int nvmeatomic_O_RDONLY;
+extern const int nvmeatomic_O_RDWR;
+extern const int nvmeatomic_O_NONBLOCK;
+extern const int nvmeatomic_O_APPEND;
+
+/* O_CLOEXEC is always added. In C because open(2) is variadic. */
+int nvmeatomic_open(const char *path, int flags);
+/* An unnamed regular file in a directory. In C because Glibc hides O_TMPFILE. */
+int nvmeatomic_open_unnamed(const char *directory);
+int nvmeatomic_close(int descriptor);
+/* In C because pwritev2(2) is invisible without _GNU_SOURCE. One segment. */
+int64_t nvmeatomic_pwritev2(int descriptor, const void *bytes, size_t count, int64_t offset,
+                            int flags);
+/* These four are in C so that errno cannot be overwritten before it is read. */
+int64_t nvmeatomic_read(int descriptor, void *bytes, size_t count);
+int64_t nvmeatomic_pread(int descriptor, void *bytes, size_t count, int64_t offset);
+int nvmeatomic_fsync(int descriptor);
+int64_t nvmeatomic_readlink(const char *path, char *target, size_t capacity);
+/* The canonical path without a NUL; its length, or -errno when it does not exist or fit. */
+int64_t nvmeatomic_realpath(const char *path, char *resolved, size_t capacity);
+/* Names in a directory, each ended by NUL, "." and ".." left out; the bytes used, or -errno
+ * (-ERANGE when they do not fit). In C because DIR and dirent differ between Glibc overlays. */
+int64_t nvmeatomic_list_directory(const char *path, char *names, size_t capacity);
+/* Size in bytes of a block device. In C because BLKGETSIZE64 is a macro with a cast. */
+int nvmeatomic_block_size_bytes(int descriptor, uint64_t *bytes);
+
+/* statx(2) as of Linux 6.16. Declared here because bookworm's headers lack the last fields; its
+ * layout is pinned by _Static_assert in statx.c. */
+struct nvmeatomic_statx {
+  uint32_t mask, blksize;
+  uint64_t attributes;
+  uint32_t nlink, uid, gid;
+  uint16_t mode, spare0;
+  uint64_t ino, size, blocks, attributes_mask;
+  uint64_t times[8];
+  uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+  uint64_t mnt_id;
+  uint32_t dio_mem_align, dio_offset_align;
+  uint64_t subvol;
+  uint32_t atomic_write_unit_min, atomic_write_unit_max, atomic_write_segments_max;
+  uint32_t dio_read_offset_align;
+  uint32_t atomic_write_unit_max_opt, spare1;
+  uint64_t spare2[8];
+};
+
+enum : uint32_t {
+  NVMEATOMIC_STATX_BASIC_STATS = 0x7ff,
+  NVMEATOMIC_STATX_MNT_ID = 0x1000,
+  NVMEATOMIC_STATX_DIOALIGN = 0x2000,
+  NVMEATOMIC_STATX_WRITE_ATOMIC = 0x10000,
+};
+enum : uint64_t { NVMEATOMIC_STATX_ATTR_WRITE_ATOMIC = 0x400000 };
+
+/* Follows symbolic links. In C because statx(2) is invisible without _GNU_SOURCE. */
+int nvmeatomic_statx_path(const char *path, struct nvmeatomic_statx *status);
+int nvmeatomic_statx_descriptor(int descriptor, struct nvmeatomic_statx *status);
+
+/* ---- Filesystems (filesystem.c) ---------------------------------------------------------- */
+
+struct nvmeatomic_filesystem {
+  int64_t magic;       /* statfs(2) f_type */
+  uint32_t block_size; /* statfs(2) f_bsize, bytes */
+};
+int nvmeatomic_statfs(int descriptor, struct nvmeatomic_filesystem *filesystem);
+
+struct nvmeatomic_xfs_geometry {
+  uint32_t block_size; /* bytes */
+  uint32_t flags;      /* XFS_FSOP_GEOM_FLAGS_* */
+};
+enum : uint32_t {
+  NVMEATOMIC_XFS_GEOM_REFLINK = 1u << 20,
+  NVMEATOMIC_XFS_GEOM_EXCHANGE_RANGE = 1u << 24,
+};
+/* In C because the request number is a macro with a cast. */
+int nvmeatomic_xfs_geometry(int descriptor, struct nvmeatomic_xfs_geometry *geometry);
+/* FS_IOC_FSGETXATTR's fsx_xflags; bit 0 is FS_XFLAG_REALTIME. */
+int nvmeatomic_extended_flags(int descriptor, uint32_t *flags);
+
+/* The name of the filesystem, RAID or partition-table signature on a block device ("" when there
+ * is none), by libblkid. In C because its probe is an opaque handle to be freed on every path. */
+int nvmeatomic_signature(int descriptor, char *name, size_t capacity);
+
+/* ---- NVMe (nvme.c) ------------------------------------------------------------------------- */
+
+/* libnvme's calls return 0, a positive NVMe status, or -errno. In C because libnvme's headers
+ * redeclare kernel structures that other modules of the graph declare too. */
+int nvmeatomic_identify_controller(int descriptor, uint8_t page[4096]);
+int nvmeatomic_identify_namespace(int descriptor, uint32_t nsid, uint8_t page[4096]);
+int nvmeatomic_get_feature(int descriptor, uint8_t feature, uint32_t nsid, uint32_t *value);
+/* The namespace id the driver uses for this node. NVME_IOCTL_ID: no command reaches the device. */
+int nvmeatomic_nsid(int descriptor);
+
+/* ---- Process (process.c) --------------------------------------------------------------------- */
+
+int nvmeatomic_kernel_release(char *release, size_t capacity);
+/* Holds back SIGINT, SIGTERM and SIGHUP, so that a write and its report are not parted. */
+int nvmeatomic_block_signals(void);
+uint32_t nvmeatomic_effective_uid(void);

@@ -1,0 +1,50 @@
+#include "CNVMeAtomic.h"
+
+#include <errno.h>
+#include <libnvme.h>
+#include <string.h>
+
+/* libnvme returns a positive NVMe status, or -1 with errno set. */
+static int status_or_errno(int status) { return status < 0 ? -errno : status; }
+
+static int identify(int descriptor, enum nvme_identify_cns cns, uint32_t nsid, uint8_t *page) {
+  struct nvme_identify_args arguments = {
+      .data = page,
+      .args_size = sizeof arguments,
+      .fd = descriptor,
+      .cns = cns,
+      .nsid = nsid,
+      .cntid = NVME_CNTLID_NONE,
+      .cns_specific_id = NVME_CNSSPECID_NONE,
+      .uuidx = NVME_UUID_NONE,
+  };
+  memset(page, 0, 4096);
+  return status_or_errno(nvme_identify(&arguments));
+}
+
+int nvmeatomic_identify_controller(int descriptor, uint8_t page[4096]) {
+  return identify(descriptor, NVME_IDENTIFY_CNS_CTRL, NVME_NSID_NONE, page);
+}
+
+int nvmeatomic_identify_namespace(int descriptor, uint32_t nsid, uint8_t page[4096]) {
+  return identify(descriptor, NVME_IDENTIFY_CNS_NS, nsid, page);
+}
+
+int nvmeatomic_get_feature(int descriptor, uint8_t feature, uint32_t nsid, uint32_t *value) {
+  struct nvme_get_features_args arguments = {
+      .result = value,
+      .args_size = sizeof arguments,
+      .fd = descriptor,
+      .nsid = nsid,
+      .sel = NVME_GET_FEATURES_SEL_CURRENT,
+      .fid = feature,
+      .uuidx = NVME_UUID_NONE,
+  };
+  return status_or_errno(nvme_get_features(&arguments));
+}
+
+int nvmeatomic_nsid(int descriptor) {
+  uint32_t nsid = 0;
+  if (nvme_get_nsid(descriptor, &nsid) < 0) return -errno;
+  return nsid <= INT32_MAX ? (int)nsid : -ERANGE;
+}

@@ -1,0 +1,101 @@
+import CNVMeAtomic
+package import SystemPackage
+
+/// How a path is opened. `O_CLOEXEC` is always added.
+package struct OpenMode: OptionSet, Sendable {
+  package let rawValue: CInt
+
+  package init(rawValue: CInt) {
+    self.rawValue = rawValue
+  }
+
+  package static let readOnly = OpenMode(rawValue: nvmeatomic_O_RDONLY)
+  package static let readWrite = OpenMode(rawValue: nvmeatomic_O_RDWR)
+  /// Bypasses the page cache. The corresponding C constant is `O_DIRECT`.
+  package static let direct = OpenMode(rawValue: nvmeatomic_O_DIRECT)
+  /// On a block device: fails with `EBUSY` while it is mounted or held. The constant is `O_EXCL`.
+  package static let exclusive = OpenMode(rawValue: nvmeatomic_O_EXCL)
+  /// Keeps a FIFO or a serial line from blocking the opener. The constant is `O_NONBLOCK`.
+  package static let nonBlocking = OpenMode(rawValue: nvmeatomic_O_NONBLOCK)
+}
+
+/// A file descriptor with one owner; it is closed when the owner goes.
+package struct OwnedFileDescriptor: ~Copyable {
+  package let rawValue: CInt
+
+  /// The corresponding system call is `open(2)`.
+  package init(opening path: String, _ mode: OpenMode) throws(Errno) {
+    // SAFETY: the string is NUL-terminated and outlives the call.
+    rawValue = try kernelValue(unsafe nvmeatomic_open(path, mode.rawValue))
+  }
+
+  /// An unnamed regular file, which vanishes on close.
+  ///
+  /// The corresponding system call is `open(2)` with `O_TMPFILE`.
+  package init(unnamedFileIn directory: String) throws(Errno) {
+    // SAFETY: the string is NUL-terminated and outlives the call.
+    rawValue = try kernelValue(unsafe nvmeatomic_open_unnamed(directory))
+  }
+
+  deinit {
+    _ = nvmeatomic_close(rawValue)
+  }
+
+  /// The size of a block device in bytes. The corresponding request is `BLKGETSIZE64`.
+  package func blockDeviceSizeBytes() throws(Errno) -> UInt64 {
+    var bytes: UInt64 = 0
+    // SAFETY: the kernel writes one 64-bit integer, and `bytes` is one.
+    _ = try kernelValue(unsafe nvmeatomic_block_size_bytes(rawValue, &bytes))
+    return bytes
+  }
+
+  /// Reads up to `buffer.count` bytes at the current position; 0 at the end.
+  ///
+  /// The corresponding system call is `read(2)`. Interrupted calls are repeated.
+  package func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+    while true {
+      // SAFETY: pointer and count come from one buffer.
+      let result = unsafe nvmeatomic_read(rawValue, buffer.baseAddress, buffer.count)
+      if result == -Int64(Errno.interrupted.rawValue) { continue }
+      return Int(try kernelValue(result))
+    }
+  }
+
+  /// Writes `bytes` with one call; returns what the kernel accepted. Never repeated.
+  ///
+  /// The corresponding system call is `pwritev2(2)` with one segment.
+  package func write(
+    _ bytes: UnsafeRawBufferPointer,
+    atBytes offset: Int64,
+    _ flags: WriteFlags
+  ) throws(Errno) -> Int {
+    // SAFETY: pointer and count come from one buffer, which the caller keeps alive.
+    let result = unsafe nvmeatomic_pwritev2(
+      rawValue,
+      bytes.baseAddress,
+      bytes.count,
+      offset,
+      flags.rawValue
+    )
+    return Int(try kernelValue(result))
+  }
+
+  /// The corresponding system call is `fsync(2)`.
+  package func synchronize() throws(Errno) {
+    _ = try kernelValue(nvmeatomic_fsync(rawValue))
+  }
+}
+
+/// Flags of one write. The corresponding C constants are `RWF_*`.
+package struct WriteFlags: OptionSet, Sendable {
+  package let rawValue: CInt
+
+  package init(rawValue: CInt) {
+    self.rawValue = rawValue
+  }
+
+  /// `RWF_DSYNC` (Linux 4.7): durable when the call returns.
+  package static let dataSync = WriteFlags(rawValue: NVMEATOMIC_RWF_DSYNC)
+  /// `RWF_ATOMIC` (Linux 6.11): all of it or nothing survives a power failure.
+  package static let atomic = WriteFlags(rawValue: NVMEATOMIC_RWF_ATOMIC)
+}

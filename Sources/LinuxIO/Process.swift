@@ -1,0 +1,48 @@
+import CNVMeAtomic
+package import SystemPackage
+
+/// Facts about the running kernel and this process.
+package enum HostProcess {
+  /// The corresponding system call is `uname(2)`.
+  package static func kernelRelease() throws(Errno) -> String {
+    var status: CInt = 0
+    // SAFETY: the shim writes at most 256 bytes, the last of them NUL.
+    let release = unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
+      guard let base = buffer.baseAddress else { return "" }
+      status = unsafe nvmeatomic_kernel_release(base, 256)
+      guard status == 0 else { return "" }
+      return unsafe String(cString: base)
+    }
+    _ = try kernelValue(status)
+    return release
+  }
+
+  /// Whether the effective user is root.
+  package static var isRoot: Bool { nvmeatomic_effective_uid() == 0 }
+
+  /// Holds back SIGINT, SIGTERM and SIGHUP until exit.
+  package static func blockSignals() {
+    _ = nvmeatomic_block_signals()
+  }
+}
+
+/// What libblkid recognises on a block device.
+package enum BlockSignature {
+  /// The filesystem, RAID or partition-table signature, `nil` when there is none.
+  ///
+  /// The corresponding call is `blkid_do_safeprobe(3)`.
+  package static func name(
+    on descriptor: borrowing OwnedFileDescriptor
+  ) throws(Errno) -> String? {
+    var status: CInt = 0
+    // SAFETY: the shim writes at most 128 bytes, the last of them NUL.
+    let name = unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer in
+      guard let base = buffer.baseAddress else { return "" }
+      status = unsafe nvmeatomic_signature(descriptor.rawValue, base, 128)
+      guard status == 0 else { return "" }
+      return unsafe String(cString: base)
+    }
+    _ = try kernelValue(status)
+    return name.isEmpty ? nil : name
+  }
+}

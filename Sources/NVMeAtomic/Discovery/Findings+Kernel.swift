@@ -1,0 +1,241 @@
+/// What the kernel makes of the drive's limits, and where the two contradict each other.
+extension Findings {
+  /// Findings about RWF_ATOMIC's limits.
+  var kernel: [Finding] {
+    var found = tooOld
+    guard let queueMaximum = queue.atomicWriteUnitMaxBytes,
+      let mergedMaximum = queue.atomicWriteMaxBytes
+    else { return found }
+    if let device {
+      found += lost(device, queueMaximum) + smaller(device, queueMaximum) + directWriters(device)
+    }
+    if queueMaximum > 0, mergedMaximum > queueMaximum {
+      found.append(
+        Finding(
+          .adjacentBatchHazard,
+          .warning,
+          .kernel,
+          "Adjacent atomic writes submitted in one batch are merged up to "
+            + "\(ByteText(mergedMaximum)) and then all rejected.",
+          remedy: "echo 2 | sudo tee /sys/block/\(diskName)/queue/nomerges"
+        )
+      )
+    }
+    return found
+  }
+
+  private var tooOld: [Finding] {
+    guard let version = facts.kernel else { return [] }
+    let needed = report.kind?.isFile == true ? KernelVersion(6, 13) : KernelVersion(6, 11)
+    guard version < needed, report.kind != .controller, report.kind != .generic else { return [] }
+    return [
+      Finding(
+        .kernelTooOld,
+        .blocking,
+        .kernel,
+        "Linux \(version.major).\(version.minor) has no RWF_ATOMIC for "
+          + "\(report.kind?.isFile == true ? "files" : "block devices").",
+        remedy: "boot Linux \(needed.major).\(needed.minor) or newer"
+      )
+    ]
+  }
+
+  /// Why the kernel offers nothing, or one block, of what the drive declares.
+  private func lost(_ device: DeviceLimits, _ queueMaximum: UInt64) -> [Finding] {
+    let block = UInt64(device.logicalBlockSize.bytes)
+    if device.boundaryOffsetBytes != 0, queueMaximum == 0 {
+      return [
+        Finding(
+          .boundaryOffsetUnsupported,
+          .blocking,
+          .kernel,
+          "The drive's boundaries begin at \(ByteText(device.boundaryOffsetBytes)) (NABO), which the "
+            + "kernel does not support: it offers no RWF_ATOMIC; passthrough is not bound by that."
+        )
+      ]
+    }
+    if let boundary = device.powerFailBoundary, !boundary.sizeBytes.isPowerOfTwo, queueMaximum == 0
+    {
+      return [
+        Finding(
+          .boundaryNotPowerOfTwo,
+          .blocking,
+          .kernel,
+          "The drive's boundary of \(ByteText(boundary.sizeBytes)) is not a power of two: the kernel "
+            + "offers no RWF_ATOMIC; passthrough is not bound by that."
+        )
+      ]
+    }
+    guard device.powerFailSource == .controller, device.powerFailBytes > block else { return [] }
+    if queueMaximum <= block {
+      return [
+        Finding(
+          .awupfIgnoredByKernel,
+          .blocking,
+          .kernel,
+          "The drive declares \(ByteText(device.powerFailBytes)) controller-wide (AWUPF) and nothing "
+            + "for the namespace (NAWUPF); this kernel trusts the latter only.",
+          remedy: "ask the vendor for firmware that reports NAWUPF"
+        )
+      ]
+    }
+    return [
+      Finding(
+        .controllerWideLimit,
+        .warning,
+        .kernel,
+        "The limit comes from AWUPF, which drives report inconsistently across formats and which "
+          + "Linux 7.0 and newer ignore.",
+        remedy: "ask the vendor for firmware that reports NAWUPF"
+      )
+    ]
+  }
+
+  /// Why the kernel offers less than the drive declares.
+  private func smaller(_ device: DeviceLimits, _ queueMaximum: UInt64) -> [Finding] {
+    let block = UInt64(device.logicalBlockSize.bytes)
+    guard queueMaximum > 0, device.powerFailSource == .namespace || queueMaximum > block else {
+      return []
+    }
+    var found: [Finding] = []
+    let whole = device.powerFailBytesWithinBoundary
+    if !whole.isPowerOfTwo {
+      found.append(
+        Finding(
+          .roundedDownToPowerOfTwo,
+          .info,
+          .kernel,
+          "The drive keeps \(ByteText(whole)) whole; RWF_ATOMIC takes powers of two only, so "
+            + "\(ByteText(whole.powerOfTwoFloor)) is the most it can use."
+        )
+      )
+    }
+    if queueMaximum < whole.powerOfTwoFloor {
+      found.append(
+        Finding(
+          .cappedByTransferLimit,
+          .warning,
+          .kernel,
+          "The drive keeps \(ByteText(whole)) whole, but one command carries less (MDTS or segments):"
+            + " the kernel's limit is \(ByteText(queueMaximum)).",
+          remedy: block == 512
+            ? "nvme format \(facts.diskNode) --lbaf=N   # 4 KiB blocks double it; destroys all data"
+            : nil
+        )
+      )
+    }
+    return found
+  }
+
+  /// What stands between ordinary direct writes and the drive's unit.
+  private func directWriters(_ device: DeviceLimits) -> [Finding] {
+    guard report.kind?.isBlockDevice == true, queue.nomerges != 2,
+      let kilobytes = queue.maxSectorsKB,
+      device.powerFailBoundary != nil
+        || kilobytes.multipliedOrMax(by: 1024) > device.powerFailBytes,
+      device.powerFailBytes > UInt64(device.logicalBlockSize.bytes)
+    else { return [] }
+    return [
+      Finding(
+        .neighboursMayMerge,
+        .info,
+        .kernel,
+        "Ordinary direct writes are not kept whole: the block layer may merge neighbours into "
+          + "commands of up to \(ByteText(kilobytes.multipliedOrMax(by: 1024))).",
+        remedy: "echo 2 | sudo tee /sys/block/\(diskName)/queue/nomerges"
+      )
+    ]
+  }
+
+  // MARK: Contradictions
+
+  /// Identify, queue and statx against each other, and Identify against the specification.
+  var contradictions: [Finding] {
+    guard let device else { return identifyContradictions }
+    var found = identifyContradictions
+    func disagree(_ severity: Finding.Severity, _ layer: Finding.Layer, _ message: String) {
+      found.append(Finding(.limitsDisagree, severity, layer, message))
+    }
+    let block = UInt64(device.logicalBlockSize.bytes)
+    if let kernelBlock = queue.logicalBlockSize, kernelBlock != block {
+      disagree(
+        .blocking,
+        .kernel,
+        "The drive is formatted with \(ByteText(block)) blocks, the kernel works with "
+          + "\(ByteText(kernelBlock))."
+      )
+    }
+    if device.volatileWriteCache == true, queue.writeBack == false {
+      found.append(
+        Finding(
+          .cacheNeverFlushed,
+          .blocking,
+          .kernel,
+          "The drive caches writes and the kernel sends no flush: no write is durable.",
+          remedy: "echo 'write back' | sudo tee /sys/block/\(diskName)/queue/write_cache"
+        )
+      )
+    }
+    guard let queueMaximum = queue.atomicWriteUnitMaxBytes, queueMaximum > 0 else { return found }
+    if queueMaximum > device.powerFailBytesWithinBoundary {
+      disagree(
+        .blocking,
+        .kernel,
+        "The kernel offers \(ByteText(queueMaximum)), the drive keeps only "
+          + "\(ByteText(device.powerFailBytesWithinBoundary)) whole."
+      )
+    }
+    if device.boundaryOffsetBytes != 0 {
+      disagree(
+        .blocking,
+        .kernel,
+        "The kernel offers atomic writes although the drive's boundaries are offset (NABO)."
+      )
+    } else if let boundary = device.powerFailBoundary, device.powerFailSource == .namespace,
+      queue.atomicWriteBoundaryBytes != boundary.sizeBytes
+    {
+      disagree(
+        .blocking,
+        .kernel,
+        "The drive's boundary is \(ByteText(boundary.sizeBytes)), the kernel's "
+          + "\(ByteText(queue.atomicWriteBoundaryBytes ?? 0))."
+      )
+    }
+    if report.kind == .namespace, let statx = target.statx,
+      UInt64(statx.atomicWriteUnitMax ?? 0) != queueMaximum
+    {
+      disagree(
+        .warning,
+        .kernel,
+        "statx reports \(ByteText(UInt64(statx.atomicWriteUnitMax ?? 0))), the queue "
+          + "\(ByteText(queueMaximum))."
+      )
+    }
+    return found
+  }
+
+  /// NVM Command Set Specification 1.2, section 2.1.4: what the fields must satisfy.
+  private var identifyContradictions: [Finding] {
+    guard let controller = report.controller?.identify, let namespace = report.namespace?.identify
+    else { return [] }
+    var broken: [String] = []
+    if controller.awupf > controller.awun { broken.append("AWUPF > AWUN") }
+    let defines = namespace.definesAtomicFields
+    let nawun = defines && namespace.nawun != 0 ? namespace.nawun : controller.awun
+    let nawupf = defines && namespace.nawupf != 0 ? namespace.nawupf : controller.awupf
+    if nawun < controller.awun { broken.append("NAWUN < AWUN") }
+    if nawupf < controller.awupf { broken.append("NAWUPF < AWUPF") }
+    if nawupf > nawun { broken.append("NAWUPF > NAWUN") }
+    if namespace.nabsn != 0, namespace.nabsn < nawun { broken.append("NABSN < NAWUN") }
+    if namespace.nabspf != 0, namespace.nabspf < nawupf { broken.append("NABSPF < NAWUPF") }
+    if broken.isEmpty { return [] }
+    return [
+      Finding(
+        .limitsDisagree,
+        .warning,
+        .device,
+        "Identify contradicts the specification: \(broken.joined(separator: ", "))."
+      )
+    ]
+  }
+}

@@ -1,0 +1,297 @@
+/// What discovery noticed besides limits.
+struct FindingFacts {
+  var kernel: KernelVersion?
+  /// The disk's node, for messages and remedies.
+  var diskNode = ""
+  /// The disk's kind in the stack, `namespace` or what else.
+  var diskKind: String?
+  var driveFailure: String?
+  var lacksPermission = false
+  var unreadableAttributes: [String] = []
+  /// Why no unnamed file could be made in a directory.
+  var noNewFile: String?
+}
+
+/// Draws findings from the facts of one target. No I/O.
+struct Findings {
+  let report: TargetReport
+  let facts: FindingFacts
+
+  init(_ report: TargetReport, _ facts: FindingFacts) {
+    self.report = report
+    self.facts = facts
+  }
+
+  var target: TargetLimits { report.limits }
+  var device: DeviceLimits? { target.drive.limits }
+  var queue: QueueLimits { target.queue }
+  var diskName: String { facts.diskNode.lastComponent }
+
+  /// All findings, most severe first, else in the order of the layers.
+  var all: [Finding] {
+    guard report.error == nil else { return [] }
+    let found = access + drive + kernel + partition + stack + filesystem
+    return found.enumerated().sorted {
+      ($0.element.severity, $0.offset) < ($1.element.severity, $1.offset)
+    }.map(\.element)
+  }
+
+  // MARK: What could be asked
+
+  private var access: [Finding] {
+    var found: [Finding] = []
+    if facts.lacksPermission {
+      found.append(
+        Finding(
+          .noPermission,
+          .warning,
+          .permission,
+          "The drive's own limits are unknown: \(facts.driveFailure ?? "no permission").",
+          remedy: "sudo nvme-atomic probe \(report.path)"
+        )
+      )
+    } else if let failure = facts.driveFailure {
+      found.append(
+        Finding(.identifyFailed, .warning, .device, "Not all was learnt of the drive: \(failure).")
+      )
+    }
+    if !facts.unreadableAttributes.isEmpty {
+      found.append(
+        Finding(
+          .unreadableAttribute,
+          .warning,
+          .kernel,
+          "Not readable, or cut short: \(facts.unreadableAttributes.joined(separator: ", ")).",
+          remedy: "nvme-atomic probe \(report.path)"
+        )
+      )
+    }
+    if report.kind != .controller, target.drive != .none, facts.diskKind != "namespace",
+      report.kind != .generic
+    {
+      found.append(
+        Finding(
+          .notNVMe,
+          .info,
+          .stack,
+          "No NVMe namespace lies directly below; nothing is known of the hardware."
+        )
+      )
+    }
+    return found
+  }
+
+  // MARK: The drive
+
+  private var drive: [Finding] {
+    var found: [Finding] = []
+    if report.writeAtomicityNormalDisabled == true {
+      found.append(
+        Finding(
+          .writeAtomicityNormalDisabled,
+          .warning,
+          .device,
+          "DN is set: concurrent commands may be interleaved; only power-fail atomicity holds.",
+          remedy: "nvme set-feature \(facts.diskNode) -f 0x0a -V 0"
+        )
+      )
+    }
+    if let cache = report.controller?.identify?.hasVolatileWriteCache, cache,
+      device?.volatileWriteCache != false
+    {
+      found.append(
+        Finding(
+          .volatileWriteCache,
+          .info,
+          .device,
+          "The drive caches writes: an atomic write is durable only after FUA, RWF_DSYNC or fsync, "
+            + "and whole before that only by expectation."
+        )
+      )
+    }
+    guard let namespace = report.namespace else { return found }
+    if namespace.identify?.hasMultipleAtomicityMode == true {
+      found.append(
+        Finding(
+          .multipleAtomicityMode,
+          .info,
+          .device,
+          "Multiple Atomicity Mode: a write across a boundary is whole in parts, not as a whole."
+        )
+      )
+    }
+    if namespace.identify?.isShared == true {
+      found.append(
+        Finding(
+          .sharedNamespace,
+          .info,
+          .device,
+          "The namespace can be attached to several controllers; other hosts may write to it."
+        )
+      )
+    }
+    if let bytes = namespace.identify?.metadataBytes, bytes != 0 {
+      found.append(
+        Finding(
+          .metadataFormat,
+          .warning,
+          .device,
+          "The format has \(bytes) bytes of metadata per block; passthrough is not used on it.",
+          remedy: "nvme format \(facts.diskNode) --lbaf=N   # destroys all data"
+        )
+      )
+    }
+    if namespace.paths > 1 {
+      found.append(
+        Finding(
+          .pathsNotExamined,
+          .warning,
+          .device,
+          "\(namespace.paths) paths lead to the namespace; only one was asked, and the smallest "
+            + "limit of all would count."
+        )
+      )
+    }
+    if let fabric = target.fabric {
+      found.append(
+        Finding(
+          .fabricsClaimDerived,
+          .warning,
+          .device,
+          "The namespace is remote (\(fabric)): such targets often report a block size as their "
+            + "atomic unit."
+        )
+      )
+    }
+    return found + contradictions
+  }
+
+  // MARK: Partition, stack, filesystem
+
+  private var partition: [Finding] {
+    guard report.kind == .partition || report.kind?.isFile == true, let start = target.startBytes,
+      start > 0
+    else { return [] }
+    let kernelLines = AtomicBoundary(sizeBytes: queue.atomicWriteBoundaryBytes ?? 0)
+    guard let lines = kernelLines ?? device?.powerFailBoundary,
+      start % lines.sizeBytes != lines.offsetBytes % lines.sizeBytes
+    else { return [] }
+    return [
+      Finding(
+        .partitionMisaligned,
+        .blocking,
+        .partition,
+        "The partition begins at \(start), off the drive's atomic boundary of "
+          + "\(ByteText(lines.sizeBytes)).",
+        remedy: "sfdisk \(facts.diskNode)   # a start that is a multiple of "
+          + "\(lines.sizeBytes / 512) sectors; destroys all data"
+      )
+    ]
+  }
+
+  private var stack: [Finding] {
+    guard let kind = facts.diskKind, kind != "namespace" else { return [] }
+    if queue.atomicWriteMaxBytes ?? 0 > 0 { return [] }
+    return [
+      Finding(
+        .stackedDeviceDropsAtomics,
+        offersNothing ? .blocking : .warning,
+        .stack,
+        "\(facts.diskNode) (\(kind)) passes no atomic writes on to hardware.",
+        remedy: "put the data on an NVMe namespace or partition directly"
+      )
+    ]
+  }
+
+  private var offersNothing: Bool { target.statx?.acceptsAtomicWrites != true }
+
+  private var filesystem: [Finding] {
+    guard let filesystem = target.filesystem else { return [] }
+    guard ["ext4", "xfs"].contains(filesystem.type) else {
+      return [
+        Finding(
+          .filesystemWithoutAtomics,
+          .blocking,
+          .filesystem,
+          "\(filesystem.type) has no atomic writes.",
+          remedy: "put the file on XFS, or on ext4 with bigalloc"
+        )
+      ]
+    }
+    if let statx = target.statx, statx.atomicWriteUnitMax ?? 0 > 0, statx.dioOffsetAlign == 0 {
+      return [
+        Finding(
+          .journalledData,
+          .blocking,
+          .filesystem,
+          "Data of this file are journalled: the kernel takes RWF_ATOMIC and does not keep it.",
+          remedy: "chattr -j \(report.path)   # or mount without data=journal"
+        )
+      ]
+    }
+    if offersNothing { return filesystemOffersNothing(filesystem) }
+    return oneBlockOnly(filesystem) + software
+  }
+
+  private func filesystemOffersNothing(_ filesystem: FileSystemReport) -> [Finding] {
+    // Where the device below offers nothing either, that is the cause, and is reported.
+    guard let unitMax = queue.atomicWriteUnitMaxBytes, unitMax > 0, let block = filesystem.blockSize
+    else { return [] }
+    if facts.kernel.map({ $0 < KernelVersion(6, 13) }) == true { return [] }
+    return [
+      Finding(
+        .filesystemWithoutAtomics,
+        .blocking,
+        .filesystem,
+        "\(filesystem.type) with \(ByteText(block)) blocks offers no atomic writes on a device that "
+          + "takes up to \(ByteText(unitMax)).",
+        remedy: "make the filesystem with a block size that the device keeps whole"
+      )
+    ]
+  }
+
+  private func oneBlockOnly(_ filesystem: FileSystemReport) -> [Finding] {
+    guard let block = filesystem.blockSize, let unitMax = target.statx?.atomicWriteUnitMax,
+      UInt64(unitMax) == block, queue.atomicWriteUnitMaxBytes ?? 0 > block
+    else { return [] }
+    let isExt4 = filesystem.type == "ext4"
+    return [
+      Finding(
+        .filesystemSingleBlock,
+        .warning,
+        .filesystem,
+        "\(filesystem.type) writes one block of \(ByteText(block)) atomically and no more; the "
+          + "device would take \(ByteText(queue.atomicWriteUnitMaxBytes ?? 0)).",
+        remedy: isExt4
+          ? "mkfs.ext4 -O bigalloc -C 16384 DEVICE   # destroys all data"
+          : "mkfs.xfs -m reflink=1 DEVICE   # destroys all data; Linux 6.16"
+      )
+    ]
+  }
+
+  private var software: [Finding] {
+    let split = target.hardwareAndSoftware
+    guard let largest = split.softwareMaximumBytes, largest > 0 else { return [] }
+    guard let hardware = split.hardwareMaximumBytes, hardware > 0 else {
+      return [
+        Finding(
+          .softwareBacked,
+          .warning,
+          .filesystem,
+          "XFS keeps atomic writes of up to \(ByteText(largest)) whole by copy-on-write: slower, and "
+            + "readers may see them torn."
+        )
+      ]
+    }
+    return [
+      Finding(
+        .rangeFallsToSoftware,
+        .warning,
+        .filesystem,
+        "Up to \(ByteText(hardware)) the drive keeps a write whole where the range is one aligned "
+          + "extent; anything else falls to XFS's copy-on-write without a sign.",
+        remedy: "xfs_io -c 'extsize \(hardware)' FILE   # before its first write"
+      )
+    ]
+  }
+}

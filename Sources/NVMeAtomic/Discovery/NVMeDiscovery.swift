@@ -1,0 +1,90 @@
+import LinuxIO
+import SystemPackage
+
+/// Asks a drive: at most four commands, all of them reads.
+///
+/// Identify Controller, Identify Namespace, Get Features 0Ah (Write Atomicity Normal) and, where
+/// there is a volatile write cache, Get Features 06h.
+struct DriveAnswers {
+  var identifyController: IdentifyController?
+  var identifyNamespace: IdentifyNamespace?
+  var writeAtomicityNormalDisabled: Bool?
+  var writeCacheEnabled: Bool?
+  var nsid: UInt32?
+  /// The first thing that went wrong, as a clause.
+  var failure: String?
+  /// Whether what went wrong was the lack of permission.
+  var isPermissionFailure = false
+
+  /// Opens the node and asks. `expected` is the device that the facts from sysfs belong to.
+  init<System: Machine>(
+    node path: String,
+    expected: DeviceNumber,
+    wantsNamespace: Bool,
+    _ machine: System
+  ) {
+    let node: System.Node
+    do throws(Errno) {
+      node = try machine.openNode(path)
+      guard try node.status().representedDevice == expected else {
+        failure = "\(path) changed while it was being read"
+        return
+      }
+    } catch {
+      note(.host(error), "opening \(path)")
+      return
+    }
+    identifyController = ask("Identify Controller") { () throws(PassthroughError) in
+      try node.identifyController()
+    }.flatMap(IdentifyController.init)
+    if wantsNamespace { askNamespace(node) }
+    // The features refine Identify; without it they would stand alone.
+    guard let identifyController, failure == nil else { return }
+    writeAtomicityNormalDisabled = ask("Get Features 0Ah") { () throws(PassthroughError) in
+      try node.feature(0x0a, nsid: 0) & 1 != 0
+    }
+    guard identifyController.hasVolatileWriteCache else { return }
+    writeCacheEnabled = ask("Get Features 06h") { () throws(PassthroughError) in
+      try node.feature(0x06, nsid: 0) & 1 != 0
+    }
+  }
+
+  private mutating func askNamespace(_ node: some NVMeAdminNode) {
+    do throws(Errno) {
+      nsid = try node.namespaceID()
+    } catch {
+      note(.host(error), "asking for the namespace id")
+    }
+    guard let nsid, failure == nil else { return }
+    identifyNamespace = ask("Identify Namespace") { () throws(PassthroughError) in
+      try node.identifyNamespace(nsid)
+    }.flatMap(IdentifyNamespace.init)
+  }
+
+  private mutating func ask<Value>(
+    _ command: String,
+    _ body: () throws(PassthroughError) -> Value
+  ) -> Value? {
+    do throws(PassthroughError) {
+      return try body()
+    } catch {
+      note(error, command)
+      return nil
+    }
+  }
+
+  private mutating func note(_ error: PassthroughError, _ doing: String) {
+    guard failure == nil else { return }
+    switch error {
+    case .host(let errno):
+      isPermissionFailure = errno == .permissionDenied || errno == .notPermitted
+      failure =
+        isPermissionFailure
+        ? "the drive could not be asked: \(doing) needs root"
+        : "the drive could not be asked: \(doing): \(errno)"
+    case .device(let status):
+      failure =
+        "the drive answered \(doing) with NVMe status 0x\(String(status, radix: 16))"
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import LinuxIO
+import SystemPackage
+
+/// Reads attributes of sysfs and remembers which of them made no sense.
+///
+/// An attribute that does not exist is simply unknown: older kernels lack many. One that exists
+/// and cannot be read or understood is unknown too, and is reported.
+struct SysfsReader<System: Machine> {
+  let machine: System
+  private(set) var unreadable: [String] = []
+
+  init(_ machine: System) {
+    self.machine = machine
+  }
+
+  /// One line, blanks around it removed; `nil` when there is none.
+  mutating func text(_ path: String) -> String? {
+    do throws(Errno) {
+      let text = try machine.text(of: path)
+      let line = text.prefix { $0 != "\n" }.drop { $0 == " " }
+      let trimmed = String(line.reversed().drop { $0 == " " }.reversed())
+      if trimmed.isEmpty { unreadable.append(path) }
+      return trimmed.isEmpty ? nil : trimmed
+    } catch {
+      if error != .noSuchFileOrDirectory { unreadable.append(path) }
+      return nil
+    }
+  }
+
+  /// A decimal number. An attribute without its closing line feed was cut short and is no number.
+  mutating func number(_ path: String) -> UInt64? {
+    do throws(Errno) {
+      let text = try machine.text(of: path)
+      if text.utf8.last == UInt8(ascii: "\n"), let value = UInt64(text.dropLast()) { return value }
+      unreadable.append(path)
+      return nil
+    } catch {
+      if error != .noSuchFileOrDirectory { unreadable.append(path) }
+      return nil
+    }
+  }
+
+  /// Whether something exists there.
+  func exists(_ path: String) -> Bool {
+    (try? machine.canonicalPath(of: path)) != nil
+  }
+
+  /// The last name of what a link points to.
+  func linkName(_ path: String) -> String? {
+    (try? machine.canonicalPath(of: path)).map(\.lastComponent)
+  }
+
+  /// The names in a directory; none where it cannot be read.
+  func names(_ path: String) -> [String] {
+    (try? machine.names(in: path)) ?? []
+  }
+
+  /// `queue/` of a disk.
+  mutating func queueLimits(ofDisk path: String) -> QueueLimits {
+    let queue = path + "/queue/"
+    var limits = QueueLimits()
+    limits.atomicWriteUnitMinBytes = number(queue + "atomic_write_unit_min_bytes")
+    limits.atomicWriteUnitMaxBytes = number(queue + "atomic_write_unit_max_bytes")
+    limits.atomicWriteMaxBytes = number(queue + "atomic_write_max_bytes")
+    limits.atomicWriteBoundaryBytes = number(queue + "atomic_write_boundary_bytes")
+    limits.logicalBlockSize = number(queue + "logical_block_size")
+    limits.physicalBlockSize = number(queue + "physical_block_size")
+    limits.maxSectorsKB = number(queue + "max_sectors_kb")
+    limits.maxHWSectorsKB = number(queue + "max_hw_sectors_kb")
+    limits.maxSegments = number(queue + "max_segments")
+    limits.chunkSectors = number(queue + "chunk_sectors")
+    limits.nomerges = number(queue + "nomerges")
+    switch text(queue + "write_cache") {
+    case "write back"?: limits.writeBack = true
+    case "write through"?: limits.writeBack = false
+    case .some: unreadable.append(queue + "write_cache")
+    case nil: break
+    }
+    return limits
+  }
+}
+
+extension String {
+  /// What follows the last slash.
+  var lastComponent: String {
+    String(self[(lastIndex(of: "/").map(index(after:)) ?? startIndex)...])
+  }
+
+  /// What precedes the last slash.
+  var parentPath: String {
+    String(self[..<(lastIndex(of: "/") ?? startIndex)])
+  }
+}

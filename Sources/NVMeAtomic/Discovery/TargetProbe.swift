@@ -1,0 +1,361 @@
+import LinuxIO
+import SystemPackage
+
+/// One target being probed: collects facts layer by layer, then draws the conclusions.
+package struct TargetProbe<System: Machine> {
+  private let machine: System
+  private var sysfs: SysfsReader<System>
+  private var report: TargetReport
+  private var facts = FindingFacts()
+
+  /// Probes one target.
+  package static func report(
+    on path: String,
+    answering question: Question? = nil,
+    _ machine: System
+  ) -> TargetReport {
+    var probe = TargetProbe(path, machine)
+    probe.run()
+    probe.report.findings = Findings(probe.report, probe.facts).all
+    if let question, probe.report.error == nil {
+      probe.report.answer = Answer(question, about: probe.report.limits)
+    }
+    return probe.report
+  }
+
+  private init(_ path: String, _ machine: System) {
+    self.machine = machine
+    sysfs = SysfsReader(machine)
+    report = TargetReport(path: path)
+  }
+
+  private mutating func run() {
+    facts.kernel = KernelVersion(release: (try? machine.kernelRelease()) ?? "")
+    do throws(Errno) {
+      let status = try machine.status(of: report.path)
+      report.identity = TargetIdentity(status)
+      switch status.kind {
+      case .blockDevice: probeBlockDevice(status)
+      case .characterDevice: probeCharacterDevice(status)
+      case .regular: probeFile(status)
+      case .directory: probeDirectory()
+      case .other: fail(.unsupported, "is a pipe, a socket or a link", "name a file or a device")
+      }
+    } catch {
+      fail(error)
+    }
+    facts.unreadableAttributes = sysfs.unreadable
+  }
+
+  // MARK: Kinds of target
+
+  private mutating func probeBlockDevice(_ status: FileStatus) {
+    guard let device = BlockDevice(status.representedDevice, &sysfs) else {
+      return fail(
+        .notFound,
+        "the kernel has no block device \(status.representedDevice)",
+        "check that the device is still plugged in"
+      )
+    }
+    let diskKind = device.diskKind(sysfs)
+    let kind: TargetKind =
+      device.isPartition ? .partition : diskKind == "namespace" ? .namespace : .block
+    setKind(kind)
+    setStatx(status)
+    report.limits.sizeBytes = device.sizeBytes
+    descend(to: device, parents: [], number: status.representedDevice)
+  }
+
+  private mutating func probeCharacterDevice(_ status: FileStatus) {
+    guard
+      let path = try? machine.canonicalPath(of: "/sys/dev/char/\(status.representedDevice)"),
+      let subsystem = sysfs.linkName(path + "/subsystem"),
+      subsystem == "nvme" || subsystem == "nvme-generic"
+    else {
+      return fail(
+        .unsupported,
+        "a character device that is not NVMe",
+        "name a file, a block device, or an ng or nvme character device"
+      )
+    }
+    let isController = subsystem == "nvme"
+    setKind(isController ? .controller : .generic)
+    let controller = isController ? path : controllerPath(above: path)
+    push(report.path, report.kind?.rawValue ?? "", start: 0, parents: [])
+    if !isController {
+      report.limits.startBytes = 0
+      // The sibling block device: ng0n1 and nvme0n1 are one namespace.
+      let disk = path.parentPath + "/nvme" + path.lastComponent.dropFirst(2)
+      if sysfs.exists(disk) {
+        report.limits.queue = sysfs.queueLimits(ofDisk: disk)
+        report.limits.sizeBytes = sysfs.number(disk + "/size").map { $0.multipliedOrMax(by: 512) }
+        facts.diskNode = BlockDevice.node(of: disk.lastComponent)
+        notePassthroughObstacles(BlockDevice.node(of: disk.lastComponent), disk, partition: nil)
+      }
+    }
+    describeNVMe(
+      node: report.path,
+      expected: status.representedDevice,
+      controllers: controller.map { [$0] } ?? [],
+      wantsNamespace: !isController
+    )
+  }
+
+  private mutating func probeFile(_ status: FileStatus) {
+    setKind(.file)
+    setStatx(status)
+    describeFile(status, try? machine.fileSystem(of: report.path))
+  }
+
+  private mutating func probeDirectory() {
+    setKind(.directory)
+    do throws(Errno) {
+      let (status, facts) = try machine.newFile(in: report.path)
+      setStatx(status)
+      describeFile(status, facts)
+    } catch {
+      // Filesystems without unnamed files have no atomic writes either, but say what they are.
+      if error == .notSupported || error == .isDirectory || error == .readOnlyFileSystem,
+        let status = try? machine.status(of: report.path)
+      {
+        facts.noNewFile = error.description
+        return describeFile(status, try? machine.fileSystem(of: report.path))
+      }
+      fail(error, doing: "making an unnamed file in it")
+    }
+  }
+
+  // MARK: Layers
+
+  private mutating func describeFile(_ status: FileStatus, _ facts: FileSystemFacts?) {
+    let file = push(report.path, report.kind?.rawValue ?? "", start: nil, parents: [])
+    let table = MountTable((try? machine.text(of: "/proc/self/mountinfo")) ?? "")
+    let mount = status.mountID.flatMap(table.mount)
+    var filesystem = FileSystemReport(type: mount?.type ?? "unknown")
+    filesystem.blockSize = facts.map { UInt64($0.blockSizeBytes) }
+    filesystem.reflink = facts?.reflink
+    filesystem.exchangeRange = facts?.exchangeRange
+    filesystem.realtime = facts?.realtime
+    report.limits.filesystem = filesystem
+    // A device number with major 0 belongs to no block device.
+    guard status.device.major != 0, let device = BlockDevice(status.device, &sysfs) else {
+      report.limits.drive =
+        ["tmpfs", "ramfs"].contains(filesystem.type)
+        ? .none : .unknown(.stacked("\(filesystem.type) without a single block device"))
+      return
+    }
+    descend(to: device, parents: [file], number: status.device)
+  }
+
+  /// Describes a block device and everything below it.
+  private mutating func descend(to device: BlockDevice, parents: [Int], number: DeviceNumber) {
+    let diskKind = device.diskKind(sysfs)
+    let path = parents.isEmpty ? report.path : device.node
+    var above = push(
+      path,
+      device.isPartition ? "partition" : diskKind,
+      start: device.isPartition ? device.partitionStartBytes : 0,
+      parents: parents
+    )
+    if device.isPartition {
+      above = push(device.diskNode, diskKind, start: 0, parents: [above])
+    }
+    facts.diskNode = device.isPartition ? device.diskNode : path
+    facts.diskKind = diskKind
+    report.limits.startBytes = device.isPartition ? device.partitionStartBytes : 0
+    report.limits.queue = sysfs.queueLimits(ofDisk: device.diskSysfs)
+    guard diskKind == "namespace" else {
+      report.limits.drive = .unknown(.stacked(stackText(diskKind)))
+      return descendToMembers(of: device.diskSysfs, above: above)
+    }
+    notePassthroughObstacles(
+      device.diskNode,
+      device.diskSysfs,
+      partition: device.isPartition ? device : nil
+    )
+    let disk = device.isPartition ? diskNumber(device) : number
+    guard let disk else {
+      report.limits.drive = .unknown(.identify("the disk of the partition could not be found"))
+      return
+    }
+    describeNVMe(
+      node: parents.isEmpty && !device.isPartition ? report.path : device.diskNode,
+      expected: disk,
+      controllers: controllers(ofDisk: device.diskSysfs),
+      wantsNamespace: true,
+      above: above
+    )
+  }
+
+  /// The devices that a dm or md device is made of, each once, nothing below them yet.
+  private mutating func descendToMembers(of disk: String, above: Int) {
+    for name in sysfs.names(disk + "/slaves") {
+      push(BlockDevice.node(of: name), "block", start: nil, parents: [above])
+    }
+  }
+
+  private mutating func diskNumber(_ device: BlockDevice) -> DeviceNumber? {
+    let parts = sysfs.text(device.diskSysfs + "/dev")?.split(separator: ":") ?? []
+    guard parts.count == 2, let major = UInt32(parts[0]), let minor = UInt32(parts[1]) else {
+      return nil
+    }
+    return DeviceNumber(major: major, minor: minor)
+  }
+
+  /// The controllers that lead to a namespace: one, or under native multipath all of its paths.
+  private func controllers(ofDisk disk: String) -> [String] {
+    guard let parent = try? machine.canonicalPath(of: disk + "/device") else { return [] }
+    guard sysfs.linkName(parent + "/subsystem") == "nvme-subsystem" else { return [parent] }
+    return sysfs.names(parent)
+      .filter { $0.hasPrefix("nvme") && $0.dropFirst(4).allSatisfy(\.isNumber) }
+      .compactMap { try? machine.canonicalPath(of: parent + "/" + $0) }
+  }
+
+  private func controllerPath(above generic: String) -> String? {
+    let parent = try? machine.canonicalPath(of: generic + "/device")
+    return parent.flatMap { sysfs.linkName($0 + "/subsystem") == "nvme" ? $0 : nil }
+  }
+
+  private mutating func describeNVMe(
+    node: String,
+    expected: DeviceNumber,
+    controllers: [String],
+    wantsNamespace: Bool,
+    above: Int = 0
+  ) {
+    let answers = DriveAnswers(
+      node: node,
+      expected: expected,
+      wantsNamespace: wantsNamespace,
+      machine
+    )
+    if let controller = controllers.first {
+      report.controller = ControllerReport(
+        name: controller.lastComponent,
+        transport: sysfs.text(controller + "/transport"),
+        model: sysfs.text(controller + "/model"),
+        serial: sysfs.text(controller + "/serial"),
+        firmware: sysfs.text(controller + "/firmware_rev"),
+        identify: answers.identifyController
+      )
+      if report.kind != .controller {
+        push("/dev/" + controller.lastComponent, "controller", start: nil, parents: [above])
+      }
+    } else if let identify = answers.identifyController {
+      report.controller = ControllerReport(name: "unknown", identify: identify)
+    }
+    report.writeAtomicityNormalDisabled = answers.writeAtomicityNormalDisabled
+    facts.driveFailure = answers.failure
+    facts.lacksPermission = answers.isPermissionFailure
+    if let transport = report.controller?.transport, transport != "pcie" {
+      report.limits.fabric = transport
+    }
+    guard wantsNamespace else {
+      report.limits.drive = .unknown(.identify("a controller is not one namespace"))
+      return
+    }
+    report.namespace = NamespaceReport(
+      nsid: answers.nsid,
+      paths: controllers.count,
+      identify: answers.identifyNamespace
+    )
+    report.limits.drive = drive(answers, paths: controllers.count)
+  }
+
+  private func drive(_ answers: DriveAnswers, paths: Int) -> DriveKnowledge {
+    guard let controller = answers.identifyController, let namespace = answers.identifyNamespace
+    else {
+      return .unknown(.identify(answers.failure ?? "the drive's answer could not be read"))
+    }
+    guard
+      let limits = DeviceLimits(
+        controller: controller,
+        namespace: namespace,
+        writeAtomicityNormal: answers.writeAtomicityNormalDisabled,
+        writeCacheEnabled: answers.writeCacheEnabled
+      )
+    else { return .unknown(.identifyInvalid) }
+    return paths == 1 ? .known(limits) : .unknown(.paths)
+  }
+
+  /// Passthrough wants the namespace for itself, and its character device.
+  private mutating func notePassthroughObstacles(
+    _ diskNode: String,
+    _ disk: String,
+    partition: BlockDevice?
+  ) {
+    let generic = "ng" + disk.lastComponent.dropFirst(4)
+    guard sysfs.exists("/sys/class/nvme-generic/" + generic) else {
+      report.limits.passthroughObstacle = "the kernel offers no /dev/\(generic)"
+      return
+    }
+    let table = MountTable((try? machine.text(of: "/proc/self/mountinfo")) ?? "")
+    let parts = partition.map { [$0.sysfs] } ?? partitions(of: disk)
+    for sysfsPath in [disk] + parts {
+      let node = BlockDevice.node(of: sysfsPath.lastComponent)
+      let number = sysfs.text(sysfsPath + "/dev") ?? ""
+      if let mountPoint = table.mountPoint(ofDevice: number, node: node) {
+        report.limits.passthroughObstacle = "\(node) is mounted at \(mountPoint)"
+        return
+      }
+      if let holder = sysfs.names(sysfsPath + "/holders").first {
+        report.limits.passthroughObstacle = "\(node) is held by \(holder)"
+        return
+      }
+    }
+  }
+
+  private func partitions(of disk: String) -> [String] {
+    sysfs.names(disk).filter { $0.hasPrefix(disk.lastComponent) }.map { disk + "/" + $0 }
+  }
+
+  // MARK: Small steps
+
+  private mutating func setKind(_ kind: TargetKind) {
+    report.kind = kind
+    report.limits.kind = kind
+  }
+
+  private mutating func setStatx(_ status: FileStatus) {
+    report.limits.statx = StatxLimits(status)
+  }
+
+  @discardableResult
+  private mutating func push(
+    _ device: String,
+    _ kind: String,
+    start: UInt64?,
+    parents: [Int]
+  ) -> Int {
+    let id = report.stack.count
+    report.stack.append(
+      StackEntry(id: id, parents: parents, device: device, kind: kind, startBytes: start)
+    )
+    return id
+  }
+
+  private func stackText(_ kind: String) -> String {
+    switch kind {
+    case "dm": "device-mapper"
+    case "md": "software RAID (md)"
+    case "loop": "a loop device"
+    default: "a block device that is not NVMe"
+    }
+  }
+
+  private mutating func fail(_ code: ErrorCode, _ message: String, _ remedy: String) {
+    report.error = ProbeError(code: code, message: message, remedy: remedy)
+  }
+
+  private mutating func fail(_ errno: Errno, doing: String? = nil) {
+    let context = doing.map { "\($0): " } ?? ""
+    switch errno {
+    case .noSuchFileOrDirectory, .notDirectory:
+      fail(.notFound, "no such file or device", "check the path")
+    case .permissionDenied, .notPermitted:
+      fail(.permission, "\(context)permission denied", "run it as root, or gain access to the path")
+    default:
+      fail(.io, "\(context)\(errno)", "check the path and the kernel log")
+    }
+  }
+}

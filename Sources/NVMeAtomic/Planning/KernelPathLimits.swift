@@ -1,0 +1,167 @@
+/// What `RWF_ATOMIC` keeps whole on a target, at every naturally aligned offset.
+public struct KernelPathLimits: Hashable, Sendable {
+  /// `nil` when it cannot be told.
+  public var available: Bool?
+  /// The shortest write the kernel takes.
+  public var minimumBytes: UInt64?
+  /// The longest that kernel and drive both keep.
+  public var maximumBytes: UInt64?
+  /// The longest that may be kept by the drive; 0 if none.
+  public var hardwareMaximumBytes: UInt64?
+  /// The longest that XFS keeps by moving blocks; 0 if none.
+  public var softwareMaximumBytes: UInt64?
+  /// The kernel's boundary; 0 is none.
+  public var boundaryBytes: UInt64?
+  /// Who keeps the write whole.
+  public var backing: Backing
+  /// Why not, or why it cannot be told; a clause.
+  public var reason: String?
+
+  /// Derives the limits from facts.
+  public init(_ target: TargetLimits) {
+    backing = .unknown
+    boundaryBytes = target.queue.atomicWriteBoundaryBytes
+    if target.kind == .generic || target.kind == .controller {
+      makeUnavailable("a character device takes no RWF_ATOMIC")
+      return
+    }
+    guard let statx = target.statx else {
+      reason = MissingFact.statx.description
+      return
+    }
+    guard statx.acceptsAtomicWrites else {
+      makeUnavailable(PlanRefusal.kernelOffersNone.description)
+      return
+    }
+    let split = target.hardwareAndSoftware
+    // What XFS keeps in software needs no word of the drive.
+    softwareMaximumBytes = split.softwareMaximumBytes
+    switch target.hardwareUnit(upTo: split.hardwareMaximumBytes) {
+    case .unknown(let fact): reason = fact.description
+    case .known(let bytes): setMaximum(hardware: bytes, statx)
+    }
+  }
+
+  private mutating func setMaximum(hardware: UInt64, _ statx: StatxLimits) {
+    let unitMinimum = UInt64(statx.atomicWriteUnitMin ?? 0)
+    let usable = hardware >= unitMinimum ? hardware : 0
+    let software = softwareMaximumBytes ?? 0
+    guard max(usable, software) > 0 else {
+      makeUnavailable("the drive keeps less whole than the kernel's smallest atomic write")
+      return
+    }
+    available = true
+    minimumBytes = unitMinimum
+    maximumBytes = max(usable, software)
+    hardwareMaximumBytes = usable
+    backing = usable == 0 ? .software : software == 0 ? .hardware : .mixed
+  }
+
+  private mutating func makeUnavailable(_ clause: String) {
+    available = false
+    (minimumBytes, maximumBytes) = (0, 0)
+    (hardwareMaximumBytes, softwareMaximumBytes) = (0, 0)
+    reason = clause
+  }
+}
+
+extension TargetLimits {
+  /// How far the kernel may use the drive for an atomic write, and how far XFS's copy-on-write.
+  ///
+  /// `fs/xfs/xfs_file.c:xfs_file_dio_write_atomic`: a length up to the optimal one tries the drive
+  /// and falls to software wherever the range is not one aligned extent.
+  struct HardwareAndSoftware: Hashable {
+    /// 0: the drive plays no part. `nil`: it cannot be told.
+    var hardwareMaximumBytes: UInt64?
+    var softwareMaximumBytes: UInt64?
+  }
+
+  var hardwareAndSoftware: HardwareAndSoftware {
+    let unitMaximum = UInt64(statx?.atomicWriteUnitMax ?? 0)
+    guard kind.isFile else {
+      return HardwareAndSoftware(hardwareMaximumBytes: unitMaximum, softwareMaximumBytes: 0)
+    }
+    switch filesystem?.type {
+    case "ext4":
+      return HardwareAndSoftware(
+        hardwareMaximumBytes: unitMaximum,
+        softwareMaximumBytes: 0
+      )
+    case "xfs": return xfsHardwareAndSoftware(unitMaximum)
+    default: return HardwareAndSoftware()
+    }
+  }
+
+  private func xfsHardwareAndSoftware(_ unitMaximum: UInt64) -> HardwareAndSoftware {
+    let optimal = UInt64(statx?.atomicWriteUnitMaxOpt ?? 0)
+    guard filesystem?.realtime == false, let reflink = filesystem?.reflink else {
+      return HardwareAndSoftware()
+    }
+    if !reflink {
+      return HardwareAndSoftware(hardwareMaximumBytes: unitMaximum, softwareMaximumBytes: 0)
+    }
+    if optimal > 0 {
+      return HardwareAndSoftware(
+        hardwareMaximumBytes: min(optimal, unitMaximum),
+        softwareMaximumBytes: unitMaximum
+      )
+    }
+    guard let blockSize = filesystem?.blockSize, let queueMinimum = queue.atomicWriteUnitMinBytes,
+      let queueMaximum = queue.atomicWriteUnitMaxBytes
+    else { return HardwareAndSoftware() }
+    // fs/xfs/xfs_buf.c:xfs_configure_buftarg_atomic_writes: the drive serves only if one
+    // filesystem block fits its range.
+    let driveServes = queueMaximum > 0 && queueMinimum <= blockSize && blockSize <= queueMaximum
+    if !driveServes {
+      return HardwareAndSoftware(hardwareMaximumBytes: 0, softwareMaximumBytes: unitMaximum)
+    }
+    // Linux 6.13 to 6.15 writes single blocks through the drive and has no optimal length to tell.
+    return unitMaximum == blockSize
+      ? HardwareAndSoftware(hardwareMaximumBytes: unitMaximum, softwareMaximumBytes: 0)
+      : HardwareAndSoftware()
+  }
+
+  enum Known<Value> {
+    case known(Value)
+    case unknown(MissingFact)
+  }
+
+  /// The largest power of two up to `limit` that the drive keeps whole at every aligned offset.
+  func hardwareUnit(upTo limit: UInt64?) -> Known<UInt64> {
+    guard let limit else {
+      return .unknown(
+        filesystem?.realtime == true
+          ? .filesystem("XFS on a real-time device")
+          : filesystem.map { .filesystem($0.type) } ?? .statx
+      )
+    }
+    guard limit > 0 else { return .known(0) }
+    switch drive {
+    case .none: return .known(0)
+    case .unknown(let fact): return .unknown(fact)
+    case .known(let device):
+      let unit = min(limit, device.powerFailBytes).powerOfTwoFloor
+      guard let boundary = device.powerFailBoundary else { return .known(unit) }
+      if kind.isFile {
+        // Blocks of a file may lie anywhere; only lines that the kernel itself keeps are kept.
+        return kernelKeeps(boundary) ? .known(min(unit, boundary.sizeBytes)) : .unknown(.placement)
+      }
+      guard let startBytes else { return .unknown(.start) }
+      return .known(boundary.largestPage(upToBytes: unit, fromBytes: startBytes))
+    }
+  }
+
+  /// Whether the NVMe driver refuses atomic writes that cross this boundary
+  /// (`drivers/nvme/host/core.c:nvme_valid_atomic_write`).
+  func kernelKeeps(_ boundary: AtomicBoundary) -> Bool {
+    boundary.offsetBytes == 0 && queue.atomicWriteBoundaryBytes == boundary.sizeBytes
+  }
+
+  /// The largest naturally aligned power of two that the hardware keeps whole over power loss
+  /// through `RWF_ATOMIC`; 0 if none; `nil` when it cannot be told or depends on the range.
+  public var tornFreeBytes: UInt64? {
+    let limits = KernelPathLimits(self)
+    if limits.backing == .mixed { return nil }
+    return limits.hardwareMaximumBytes
+  }
+}

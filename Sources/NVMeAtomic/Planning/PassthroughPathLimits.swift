@@ -1,0 +1,74 @@
+/// What one NVMe Write command keeps whole on a target, within one boundary window.
+public struct PassthroughPathLimits: Hashable, Sendable {
+  /// `nil` when it cannot be told.
+  public var available: Bool?
+  /// The longest: power-fail unit, boundary, MDTS and the kernel's transfer limit together.
+  public var maximumBytes: UInt64?
+  /// Lengths and offsets are multiples of this: the logical block.
+  public var granuleBytes: UInt64?
+  /// NABSPF in bytes; 0 is none.
+  public var boundaryBytes: UInt64?
+  /// NABO in bytes.
+  public var boundaryOffsetBytes: UInt64?
+  /// Why not, or why it cannot be told; a clause.
+  public var reason: String?
+
+  /// Derives the limits from facts.
+  public init(_ target: TargetLimits) {
+    guard [.namespace, .partition, .generic].contains(target.kind) else {
+      (available, maximumBytes) = (false, 0)
+      reason =
+        target.kind.isFile
+        ? "commands go to a namespace, below every filesystem" : "not an NVMe namespace"
+      return
+    }
+    switch target.drive {
+    case .none, .unknown(.stacked):
+      (available, maximumBytes) = (false, 0)
+      reason = "not an NVMe namespace"
+    case .unknown(let fact):
+      reason = fact.description
+    case .known(let device):
+      granuleBytes = UInt64(device.logicalBlockSize.bytes)
+      boundaryBytes = device.powerFailBoundary?.sizeBytes ?? 0
+      boundaryOffsetBytes = device.boundaryOffsetBytes
+      switch target.passthroughObstacleOrLimit(device) {
+      case .fails(let refusal): (available, maximumBytes, reason) = (false, 0, refusal.description)
+      case .unknown(let fact): reason = fact.description
+      case .holds(let limit): (available, maximumBytes) = (true, limit)
+      }
+    }
+  }
+}
+
+extension TargetLimits {
+  enum PassthroughLimit {
+    case holds(UInt64)
+    case fails(PlanRefusal)
+    case unknown(MissingFact)
+  }
+
+  /// The longest command, a whole number of blocks.
+  func passthroughObstacleOrLimit(_ device: DeviceLimits) -> PassthroughLimit {
+    if device.metadataBytes != 0 { return .fails(.metadataFormat(bytes: device.metadataBytes)) }
+    if let passthroughObstacle { return .fails(.obstacle(passthroughObstacle)) }
+    guard let transfer = transferLimitBytes(device) else {
+      return .unknown(.queue("max_hw_sectors_kb"))
+    }
+    let block = UInt64(device.logicalBlockSize.bytes)
+    return .holds(min(device.powerFailBytesWithinBoundary, transfer) / block * block)
+  }
+
+  /// MDTS and what the driver takes in one command; `nil` when the latter is unknown.
+  func transferLimitBytes(_ device: DeviceLimits) -> UInt64? {
+    guard let kilobytes = queue.maxHWSectorsKB else { return nil }
+    return min(device.maximumTransferBytes ?? .max, kilobytes.multipliedOrMax(by: 1024))
+  }
+}
+
+extension UInt64 {
+  func multipliedOrMax(by factor: UInt64) -> UInt64 {
+    let (product, overflow) = multipliedReportingOverflow(by: factor)
+    return overflow ? .max : product
+  }
+}

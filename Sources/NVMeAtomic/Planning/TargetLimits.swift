@@ -1,0 +1,111 @@
+/// What a target is.
+public enum TargetKind: String, Sendable {
+  /// A namespace's block device, `/dev/nvme0n1`.
+  case namespace
+  /// A namespace's character device, `/dev/ng0n1`.
+  case generic
+  /// A controller's character device, `/dev/nvme0`.
+  case controller
+  /// A partition of any block device.
+  case partition
+  /// Any other block device.
+  case block
+  /// A regular file.
+  case file
+  /// A directory, standing for a new file in it.
+  case directory
+
+  /// Whether the target takes block I/O of its own.
+  public var isBlockDevice: Bool { self == .namespace || self == .partition || self == .block }
+  /// Whether the target is, or stands for, a file on a filesystem.
+  public var isFile: Bool { self == .file || self == .directory }
+}
+
+/// The filesystem that a file lies on.
+public struct FileSystemReport: Hashable, Sendable {
+  /// The kernel's name of it, `xfs`.
+  public var type: String
+  /// Bytes per filesystem block; `nil` when it could not be asked.
+  public var blockSize: UInt64?
+  /// Whether blocks can be shared, so that a write may go elsewhere. Known for XFS only.
+  public var reflink: Bool?
+  /// Whether XFS was made with `exchange=1`. Known for XFS only.
+  public var exchangeRange: Bool?
+  /// Whether the file's data lie on XFS's real-time device, which nothing here describes.
+  public var realtime: Bool?
+
+  /// Knows the type only.
+  public init(type: String) {
+    self.type = type
+  }
+}
+
+/// A fact that a yes or a no would rest on and that is not to be had.
+public enum MissingFact: Hashable, Sendable {
+  /// `statx(2)` did not report on the target.
+  case statx
+  /// The drive could not be asked: the reason, as a clause.
+  case identify(String)
+  /// The drive reports data that cannot be.
+  case identifyInvalid
+  /// DN of feature 0Ah.
+  case writeAtomicityNormal
+  /// Where the partition begins.
+  case start
+  /// An attribute of `queue/`, by name.
+  case queue(String)
+  /// How this filesystem writes.
+  case filesystem(String)
+  /// A layer between the target and the drives, by kind.
+  case stacked(String)
+  /// The blocks below a file's range.
+  case placement
+  /// How a metadata format keeps its blocks whole.
+  case metadata
+  /// The limits of each path of a multipath namespace.
+  case paths
+}
+
+/// What is known of the drive below a target.
+public enum DriveKnowledge: Hashable, Sendable {
+  /// One namespace, and its limits.
+  case known(DeviceLimits)
+  /// Not to be had.
+  case unknown(MissingFact)
+  /// There is none: the filesystem lives in memory.
+  case none
+
+  /// The limits where they are known.
+  public var limits: DeviceLimits? {
+    if case .known(let limits) = self { limits } else { nil }
+  }
+}
+
+/// Everything the planner decides by: facts of each layer, no I/O behind them.
+public struct TargetLimits: Hashable, Sendable {
+  /// What the target is.
+  public var kind: TargetKind
+  /// Where the block device, or the one below the file, begins in its namespace, in bytes.
+  public var startBytes: UInt64?
+  /// The size of a block device in bytes.
+  public var sizeBytes: UInt64?
+  /// The drive below.
+  public var drive: DriveKnowledge
+  /// The block layer's limits; empty when there is no block device below.
+  public var queue: QueueLimits
+  /// What the kernel reports for the target; `nil` when it could not be asked.
+  public var statx: StatxLimits?
+  /// The filesystem of a file.
+  public var filesystem: FileSystemReport?
+  /// The fabric that a remote namespace is reached by; `nil` for a local drive.
+  public var fabric: String?
+  /// Why passthrough is out of the question here, when it is; a clause.
+  public var passthroughObstacle: String?
+
+  /// Knows the kind only.
+  public init(kind: TargetKind, drive: DriveKnowledge) {
+    self.kind = kind
+    self.drive = drive
+    self.queue = QueueLimits()
+  }
+}

@@ -1,0 +1,100 @@
+import ArgumentParser
+import NVMeAtomic
+
+/// A failure as one line for people and as a document for programs.
+struct Failure: Error {
+  var target: String
+  var code: ErrorCode
+  var message: String
+  var remedy: String
+  var outcome: AtomicWriteError.Outcome
+
+  /// What was wrong and what to do next.
+  var line: String { "nvme-atomic: \(target): \(message); \(remedy)" }
+
+  var exitCode: ExitCode {
+    outcome == .unknown ? ExitStatus.unknownOutcome : ExitStatus.notDone
+  }
+
+  func document(format: String) -> JSONValue {
+    .object([
+      "format": .string(format),
+      "error": .object([
+        "code": .string(code.rawValue), "message": .string("\(target): \(message)"),
+        "remedy": .string(remedy), "outcome": .string(outcome.rawValue),
+      ]),
+    ])
+  }
+}
+
+extension Failure {
+  init(_ error: AtomicWriteError, target: String) {
+    let (code, message, remedy) = Self.words(error, target)
+    self.init(
+      target: target,
+      code: code,
+      message: message,
+      remedy: remedy,
+      outcome: error.outcome
+    )
+  }
+
+  private static func words(
+    _ error: AtomicWriteError,
+    _ target: String
+  ) -> (ErrorCode, String, String) {
+    switch error {
+    case .target(let error): (error.code, error.message, error.remedy)
+    case .busy(let user): (.busy, "in use: \(user)", "unmount it, or end its other user")
+    case .existingData(let signature):
+      (
+        .refused, "it carries a \(signature) signature",
+        "pass --overwrite-existing-data to destroy what is there"
+      )
+    case .targetChanged:
+      (.conflict, "it is no longer what was probed", "run the command again")
+    case .refused(let refusal): refusalWords(refusal, target)
+    case .missingFact(let fact):
+      (.unsupported, fact.description, "nvme-atomic probe \(target) shows what is known")
+    case .onlyAssumed(let assumption):
+      (.refused, assumption.description, "use --durable each, or drop --strict")
+    case .notWritten(let error):
+      (.io, "the kernel refused the write: \(error)", "nothing was written; check the kernel log")
+    case .outcomeUnknown(let error):
+      (.io, "the write failed: \(error)", "read the range back: it is all old or all new")
+    case .shortWrite(let written, let requested):
+      (
+        .io, "the kernel wrote \(written) of \(requested) bytes of an atomic write",
+        "read the range back, and report a kernel bug"
+      )
+    case .handleFailed:
+      (.io, "an earlier write failed", "read the range back before writing again")
+    }
+  }
+
+  private static func refusalWords(
+    _ refusal: PlanRefusal,
+    _ target: String
+  ) -> (ErrorCode, String, String) {
+    let message = refusal.description
+    return switch refusal {
+    case .kernelOffersNone, .notWritable, .noDrive, .noDirectIO, .obstacle, .metadataFormat:
+      (.unsupported, message, "nvme-atomic probe \(target) says why")
+    case .empty: (.refused, message, "give an input of at least one byte")
+    case .notPowerOfTwo: (.exceedsLimit, message, "RWF_ATOMIC takes 512, 1k, 2k, 4k and so on")
+    case .misaligned(_, let alignment):
+      (.exceedsLimit, message, "write at a multiple of \(ByteText(alignment))")
+    case .belowMinimum(_, let minimum):
+      (.exceedsLimit, message, "write at least \(ByteText(minimum))")
+    case .exceedsKernelLimit(_, let limit), .exceedsPowerFailLimit(_, let limit),
+      .exceedsTransferLimit(_, let limit), .exceedsNormalLimit(_, let limit):
+      (.exceedsLimit, message, "write at most \(ByteText(limit)) at once")
+    case .cacheNeverFlushed:
+      (
+        .unsupported, message,
+        "echo 'write back' into the disk's queue/write_cache, or use --durable none"
+      )
+    default: (.exceedsLimit, message, "nvme-atomic probe \(target) shows the limits")
+    }
+  }
+}

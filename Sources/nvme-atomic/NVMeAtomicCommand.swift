@@ -1,0 +1,19 @@
+import ArgumentParser
+
+/// The `nvme-atomic` command.
+@main
+struct NVMeAtomicCommand: ParsableCommand {
+  static let version = "0.1.0"
+
+  static let configuration = CommandConfiguration(
+    commandName: "nvme-atomic",
+    abstract:
+      "NVMe hardware atomic writes: what your storage promises, and writes that keep to it.",
+    discussion: """
+      Exit codes: 0 done, or the answer is yes; 1 the answer is no; 2 not done, or not known, and \
+      nothing was written; 3 failed with the outcome unknown; 64 wrong usage.
+      """,
+    version: version,
+    subcommands: [ProbeCommand.self, WriteCommand.self]
+  )
+}

@@ -1,0 +1,102 @@
+public import ArgumentParser
+public import NVMeAtomic
+
+extension Writer: ExpressibleByArgument {}
+
+/// `nvme-atomic probe`
+struct ProbeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "probe",
+    abstract: "Say what each layer of a target promises, in bytes, and why.",
+    discussion: """
+      A target is a namespace (/dev/nvme0n1), its ng character device, a controller, a partition, \
+      any other block device, a file, or a directory (meaning: a new file there).
+
+      With --page-size or --at and --length the exit code answers: 0 yes, 1 no, 2 not known. Who \
+      writes decides: RWF_ATOMIC protects only those who use it.
+      """
+  )
+
+  @Argument(help: "What to probe.")
+  var targets: [String]
+
+  @Option(help: "Is every page of this size, each written at once, kept whole?")
+  var pageSize: SizeArgument?
+
+  @Option(help: "Is one write at this offset kept whole? With --length.")
+  var at: SizeArgument?
+
+  @Option(help: "The length of the write at --at.")
+  var length: SizeArgument?
+
+  @Option(help: "Who writes: direct (O_DIRECT), rwf-atomic (RWF_ATOMIC) or buffered.")
+  var writer: Writer?
+
+  @Flag(help: "Count a yes that rests on an assumption as a no.")
+  var strict = false
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func validate() throws {
+    if targets.isEmpty { throw ValidationError("Name at least one target.") }
+    if (at == nil) != (length == nil) { throw ValidationError("--at and --length go together.") }
+    if pageSize != nil, at != nil {
+      throw ValidationError("--page-size and --at are different questions; ask one.")
+    }
+    if pageSize?.bytes == 0 || length?.bytes == 0 {
+      throw ValidationError("A write has at least one byte.")
+    }
+    if question == nil, writer != nil || strict {
+      throw ValidationError("--writer and --strict belong to --page-size or --at.")
+    }
+  }
+
+  private var question: Question? {
+    let writer = writer ?? .direct
+    if let pageSize {
+      return Question(.everyPage(sizeBytes: pageSize.bytes), writer: writer, isStrict: strict)
+    }
+    guard let at, let length else { return nil }
+    return Question(
+      .one(offsetBytes: at.bytes, lengthBytes: length.bytes),
+      writer: writer,
+      isStrict: strict
+    )
+  }
+
+  func run() throws {
+    let probe = Probe()
+    let reports = targets.map { probe.report(on: $0, answering: question) }
+    if json {
+      Terminal.print(
+        ProbeJSON(kernelRelease: probe.kernelRelease, targets: reports).document.rendered
+      )
+    } else {
+      printText(reports)
+    }
+    for report in reports {
+      if let error = report.error {
+        Terminal.printError("nvme-atomic: \(report.path): \(error.message); \(error.remedy)")
+      }
+    }
+    throw Self.exitCode(reports)
+  }
+
+  private func printText(_ reports: [TargetReport]) {
+    let texts = reports.filter { $0.error == nil }.map {
+      ProbeText(report: $0).lines.joined(separator: "\n")
+    }
+    if !texts.isEmpty { Terminal.print(texts.joined(separator: "\n\n")) }
+  }
+
+  /// 2 beats 1 beats 0.
+  static func exitCode(_ reports: [TargetReport]) -> ExitCode {
+    if reports.contains(where: {
+      $0.error != nil || ($0.answer.map { $0.isAtomic == nil } ?? false)
+    }) {
+      return ExitStatus.notDone
+    }
+    return reports.contains { $0.answer?.isAtomic == false } ? ExitStatus.no : ExitStatus.yes
+  }
+}

@@ -1,0 +1,200 @@
+import NVMeAtomic
+
+/// The document `nvme-atomic-probe/1`. Fields are added, never renamed; unknown is null.
+struct ProbeJSON {
+  let kernelRelease: String?
+  let targets: [TargetReport]
+
+  var document: JSONValue {
+    .object([
+      "format": .string("nvme-atomic-probe/1"),
+      "tool_version": .string(NVMeAtomicCommand.version),
+      "kernel_release": .optional(kernelRelease),
+      "targets": .array(targets.map(target)),
+    ])
+  }
+
+  private func target(_ report: TargetReport) -> JSONValue {
+    if let error = report.error {
+      return .object([
+        "path": .string(report.path), "kind": .optional(report.kind?.rawValue),
+        "error": .object([
+          "code": .string(error.code.rawValue), "message": .string(error.message),
+          "remedy": .string(error.remedy),
+        ]),
+      ])
+    }
+    let base: KeyValuePairs<String, JSONValue> = [
+      "path": .string(report.path),
+      "kind": .optional(report.kind?.rawValue),
+      "nvme": nvme(report),
+      "device_limits": deviceLimits(report.limits.drive.limits),
+      "namespaces": .array([]),
+      "queue": queue(report),
+      "statx": statx(report.limits.statx),
+      "filesystem": filesystem(report.limits.filesystem),
+      "stack": .array(report.stack.map(stackEntry)),
+      "paths": paths(report),
+      "torn_free_bytes": .optional(report.limits.tornFreeBytes),
+      "findings": .array(report.findings.map(finding)),
+      "answer": report.answer.map(answer) ?? .null,
+    ]
+    return .object(base)
+  }
+
+  // MARK: Device
+
+  private func nvme(_ report: TargetReport) -> JSONValue {
+    guard let controller = report.controller else { return .null }
+    let identify = controller.identify
+    return .object([
+      "controller": .object([
+        "name": .string(controller.name),
+        "model": .optional(identify?.model ?? controller.model),
+        "serial": .optional(identify?.serial ?? controller.serial),
+        "firmware": .optional(identify?.firmware ?? controller.firmware),
+        "awun": .optional(identify?.awun), "awupf": .optional(identify?.awupf),
+        "acwu": .optional(identify?.acwu), "mdts": .optional(identify?.mdts),
+        "vwc": .optional(identify?.vwc), "transport": .optional(controller.transport),
+      ]),
+      "namespace": report.namespace.map(namespace) ?? .null,
+      "write_atomicity_normal": .object(["dn": .optional(report.writeAtomicityNormalDisabled)]),
+    ])
+  }
+
+  private func namespace(_ namespace: NamespaceReport) -> JSONValue {
+    let identify = namespace.identify
+    return .object([
+      "nsid": .optional(namespace.nsid), "nsfeat": .optional(identify?.nsfeat),
+      "flbas": .optional(identify?.flbas),
+      "lba_size": .optional(identify?.logicalBlockSize?.bytes),
+      "metadata_size": .optional(identify?.metadataBytes),
+      "nawun": .optional(identify?.nawun), "nawupf": .optional(identify?.nawupf),
+      "nacwu": .optional(identify?.nacwu), "nabsn": .optional(identify?.nabsn),
+      "nabo": .optional(identify?.nabo), "nabspf": .optional(identify?.nabspf),
+    ])
+  }
+
+  private func deviceLimits(_ limits: DeviceLimits?) -> JSONValue {
+    guard let limits else { return .null }
+    return .object([
+      "normal_bytes": .optional(limits.normalBytes),
+      "normal_boundary_bytes": .number(limits.normalBoundary?.sizeBytes ?? 0),
+      "power_fail_bytes": .number(limits.powerFailBytes),
+      "power_fail_boundary_bytes": .number(limits.powerFailBoundary?.sizeBytes ?? 0),
+      "boundary_offset_bytes": .number(limits.boundaryOffsetBytes),
+      "normal_source": .optional(limits.normalSource?.rawValue),
+      "power_fail_source": .string(limits.powerFailSource.rawValue),
+      "max_transfer_bytes": .optional(limits.maximumTransferBytes),
+    ])
+  }
+
+  // MARK: Kernel
+
+  private func queue(_ report: TargetReport) -> JSONValue {
+    let queue = report.limits.queue
+    if queue == QueueLimits() { return .null }
+    return .object([
+      "atomic_write_unit_min_bytes": .optional(queue.atomicWriteUnitMinBytes),
+      "atomic_write_unit_max_bytes": .optional(queue.atomicWriteUnitMaxBytes),
+      "atomic_write_max_bytes": .optional(queue.atomicWriteMaxBytes),
+      "atomic_write_boundary_bytes": .optional(queue.atomicWriteBoundaryBytes),
+      "logical_block_size": .optional(queue.logicalBlockSize),
+      "physical_block_size": .optional(queue.physicalBlockSize),
+      "max_sectors_kb": .optional(queue.maxSectorsKB),
+      "max_hw_sectors_kb": .optional(queue.maxHWSectorsKB),
+      "max_segments": .optional(queue.maxSegments),
+      "chunk_sectors": .optional(queue.chunkSectors),
+      "nomerges": .optional(queue.nomerges),
+      "write_cache": .optional(queue.writeBack.map { $0 ? "write back" : "write through" }),
+    ])
+  }
+
+  private func statx(_ statx: StatxLimits?) -> JSONValue {
+    guard let statx else { return .null }
+    return .object([
+      "atomic_write_unit_min": .optional(statx.atomicWriteUnitMin),
+      "atomic_write_unit_max": .optional(statx.atomicWriteUnitMax),
+      "atomic_write_unit_max_opt": .optional(statx.atomicWriteUnitMaxOpt),
+      "atomic_write_segments_max": .optional(statx.atomicWriteSegmentsMax),
+      "dio_mem_align": .optional(statx.dioMemAlign),
+      "dio_offset_align": .optional(statx.dioOffsetAlign),
+    ])
+  }
+
+  private func filesystem(_ filesystem: FileSystemReport?) -> JSONValue {
+    guard let filesystem else { return .null }
+    return .object([
+      "type": .string(filesystem.type), "block_size": .optional(filesystem.blockSize),
+      "reflink": .optional(filesystem.reflink),
+      "exchange_range": .optional(filesystem.exchangeRange),
+    ])
+  }
+
+  private func stackEntry(_ entry: StackEntry) -> JSONValue {
+    .object([
+      "id": .number(UInt64(entry.id)),
+      "parents": .array(entry.parents.map { .number(UInt64($0)) }),
+      "device": .string(entry.device), "kind": .string(entry.kind),
+      "start_bytes": .optional(entry.startBytes),
+    ])
+  }
+
+  // MARK: Conclusions
+
+  private func paths(_ report: TargetReport) -> JSONValue {
+    let kernel = report.kernelPath
+    let passthrough = report.passthroughPath
+    // Neither writes in this version, and neither is offered before it does.
+    let absent: JSONValue = .object([
+      "available": .bool(false), "reason": .string("this version does not write by it"),
+    ])
+    return .object([
+      "kernel": .object([
+        "available": .optional(kernel.available), "min_bytes": .optional(kernel.minimumBytes),
+        "max_bytes": .optional(kernel.maximumBytes),
+        "hardware_max_bytes": .optional(kernel.hardwareMaximumBytes),
+        "software_max_bytes": .optional(kernel.softwareMaximumBytes),
+        "boundary_bytes": .optional(kernel.boundaryBytes),
+        "backing": .string(kernel.backing.rawValue), "reason": .optional(kernel.reason),
+      ]),
+      "passthrough": .object([
+        "available": .optional(passthrough.available),
+        "max_bytes": .optional(passthrough.maximumBytes),
+        "granule_bytes": .optional(passthrough.granuleBytes),
+        "boundary_bytes": .optional(passthrough.boundaryBytes),
+        "boundary_offset_bytes": .optional(passthrough.boundaryOffsetBytes),
+        "reason": .optional(passthrough.reason),
+      ]),
+      "exchange": absent,
+      "journal": absent,
+    ])
+  }
+
+  private func finding(_ finding: Finding) -> JSONValue {
+    .object([
+      "code": .string(finding.code.rawValue), "severity": .string(finding.severity.rawValue),
+      "layer": .string(finding.layer.rawValue), "message": .string(finding.message),
+      "remedy": .optional(finding.remedy),
+    ])
+  }
+
+  private func answer(_ answer: Answer) -> JSONValue {
+    let page: UInt64?
+    let offset: UInt64?
+    let length: UInt64?
+    switch answer.question.range {
+    case .everyPage(let size): (page, offset, length) = (size, nil, nil)
+    case .one(let begin, let count): (page, offset, length) = (nil, begin, count)
+    }
+    return .object([
+      "page_size": .optional(page), "writer": .string(answer.question.writer.rawValue),
+      "atomic": .optional(answer.isAtomic), "path": .optional(answer.path?.rawValue),
+      "because": .string(answer.because), "offset": .optional(offset),
+      "length": .optional(length), "backing": .optional(answer.backing?.rawValue),
+      "power_fail_atomic": .optional(
+        answer.isAtomic.map { $0 ? (answer.isAssumed ? "assumed" : "yes") : "no" }
+      ),
+    ])
+  }
+}

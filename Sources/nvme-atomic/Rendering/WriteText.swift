@@ -1,0 +1,36 @@
+import NVMeAtomic
+
+/// What a write was kept to, in one line.
+struct WriteText {
+  let line: String
+
+  init(_ receipt: WriteReceipt, _ target: String) {
+    let promise = receipt.powerFailAtomic
+    let atomic =
+      promise.assumptions.first.map { "assumed (\($0))" } ?? "yes, by \(promise.backing.rawValue)"
+    line =
+      "\(target): \(ByteText(receipt.lengthBytes)) at \(receipt.offsetBytes) by RWF_ATOMIC; "
+      + "power-fail atomic: \(atomic); untorn for readers: \(receipt.untorn.text); "
+      + "durable: \(receipt.isDurable ? "yes" : "no")"
+  }
+}
+
+extension PathVerdict {
+  /// `yes`, `no` or `unknown`.
+  var word: String {
+    switch self {
+    case .holds(let promise): promise.assumptions.contains { $0.isDoubt } ? "unknown" : "yes"
+    case .fails: "no"
+    case .unknown: "unknown"
+    }
+  }
+
+  /// The word and its reason.
+  var text: String {
+    switch self {
+    case .holds(let promise): "yes, by \(promise.backing.rawValue)"
+    case .fails(let refusal): "no, \(refusal)"
+    case .unknown(let fact): "not known, \(fact)"
+    }
+  }
+}

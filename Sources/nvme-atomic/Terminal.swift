@@ -1,0 +1,17 @@
+import SystemPackage
+
+/// Standard output and error. A reader that went away ends the program quietly.
+enum Terminal {
+  static func print(_ text: String) {
+    write(text + "\n", to: .standardOutput)
+  }
+
+  static func printError(_ text: String) {
+    write(text + "\n", to: .standardError)
+  }
+
+  /// Only a closed pipe or a full disk can stop output; there is nobody left to tell.
+  private static func write(_ text: String, to descriptor: FileDescriptor) {
+    _ = try? descriptor.writeAll(text.utf8)
+  }
+}
