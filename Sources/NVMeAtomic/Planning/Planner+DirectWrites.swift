@@ -1,0 +1,104 @@
+/// Ordinary direct writes: atomic only where nothing can split, merge or move them.
+extension Planner {
+  func plain(_ request: WriteRequest) throws(Objection) -> PathPromise {
+    try require(request.writer != .buffered, else: .buffered)
+    try require(request.writer == .direct, else: .otherWriter(request.writer))
+    try require(
+      target.kind.isBlockDevice || target.kind.isFile,
+      else: .notWritable(target.kind)
+    )
+    try checkWhole(request)
+    if target.kind.isFile { try checkOneFilesystemBlock(request) }
+    let device = try knownDrive()
+    try require(device.metadataBytes == 0, elseMissing: .metadata)
+    try checkBlocks(request, UInt64(device.logicalBlockSize.bytes))
+    try checkPowerFail(request, device)
+    try checkNotSplit(request)
+    let block = UInt64(device.logicalBlockSize.bytes)
+    try checkNotMerged(
+      request,
+      block,
+      upTo: device.powerFailBytes,
+      boundary: device.powerFailBoundary
+    )
+    try checkUntorn(request, device, backing: .hardware)
+    if request.promises.contains(.untorn), let normal = device.normalBytes {
+      try checkNotMerged(request, block, upTo: normal, boundary: device.normalBoundary)
+    }
+    return PathPromise(backing: .hardware, assumptions: try assumptions(request, device))
+  }
+
+  /// One block of a filesystem that writes in place is never split, and nothing longer is trusted.
+  private func checkOneFilesystemBlock(_ request: WriteRequest) throws(Objection) {
+    guard let filesystem = target.filesystem else { throw .missing(.filesystem("unknown")) }
+    if case .none = target.drive { throw .refused(.noDrive) }
+    switch filesystem.type {
+    case "ext4": break
+    case "xfs":
+      guard let reflink = filesystem.reflink, filesystem.realtime == false else {
+        throw .missing(.filesystem("XFS whose geometry could not be read"))
+      }
+      try require(!reflink, else: .filesystemMayMove(type: "xfs"))
+    case "btrfs", "f2fs", "zfs", "bcachefs", "nilfs2":
+      throw .refused(.filesystemMayMove(type: filesystem.type))
+    default: throw .missing(.filesystem(filesystem.type))
+    }
+    guard let alignment = target.statx?.dioOffsetAlign else { throw .missing(.statx) }
+    try require(alignment > 0, else: .noDirectIO)
+    guard let block = filesystem.blockSize, block > 0 else {
+      throw .missing(.filesystem(filesystem.type))
+    }
+    let length = request.lengthBytes
+    switch request.range {
+    case .everyPage(let size):
+      try require(
+        block % size == 0,
+        else: .exceedsFilesystemBlock(lengthBytes: size, blockBytes: block)
+      )
+    case .one(let offset, _):
+      try require(
+        offset / block == (offset + length - 1) / block,
+        else: .exceedsFilesystemBlock(lengthBytes: length, blockBytes: block)
+      )
+    }
+  }
+
+  /// `block/blk-merge.c`: ordinary writes are cut at `max_sectors_kb`, `chunk_sectors` and
+  /// `max_segments`; direct I/O builds one bio from at most 256 pages.
+  private func checkNotSplit(_ request: WriteRequest) throws(Objection) {
+    let length = request.lengthBytes
+    guard let kilobytes = target.queue.maxSectorsKB else {
+      throw .missing(.queue("max_sectors_kb"))
+    }
+    let longest = kilobytes.multipliedOrMax(by: 1024)
+    try require(length <= longest, else: .canBeSplit(limitBytes: longest, by: "max_sectors_kb"))
+    guard let segments = target.queue.maxSegments else { throw .missing(.queue("max_segments")) }
+    // A buffer that is not page-aligned touches one page more.
+    let pages = min(segments, 256)
+    let scattered = pages > 0 ? (pages - 1).multipliedOrMax(by: 4096) : 0
+    try require(length <= scattered, else: .canBeSplit(limitBytes: scattered, by: "max_segments"))
+    guard let chunk = target.queue.chunkSectors else { throw .missing(.queue("chunk_sectors")) }
+    if let lines = AtomicBoundary(sizeBytes: chunk.multipliedOrMax(by: 512)) {
+      try checkBoundary(request, lines)
+    }
+  }
+
+  /// Neighbouring requests are merged up to `max_sectors_kb` unless `nomerges` is 2; the command
+  /// that results is atomic only as a whole.
+  private func checkNotMerged(
+    _ request: WriteRequest,
+    _ block: UInt64,
+    upTo limit: UInt64,
+    boundary: AtomicBoundary?
+  ) throws(Objection) {
+    guard let nomerges = target.queue.nomerges else { throw .missing(.queue("nomerges")) }
+    if nomerges == 2 { return }
+    guard let kilobytes = target.queue.maxSectorsKB else {
+      throw .missing(.queue("max_sectors_kb"))
+    }
+    let command = kilobytes.multipliedOrMax(by: 1024)
+    // A write that fills a command to the last block has no room for a neighbour.
+    if command - min(command, request.lengthBytes) < block { return }
+    try require(command <= limit && boundary == nil, else: .canBeMerged(commandBytes: command))
+  }
+}

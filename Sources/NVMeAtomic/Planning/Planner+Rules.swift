@@ -1,0 +1,145 @@
+/// Rules that several paths share.
+extension Planner {
+  func require(_ condition: Bool, else refusal: PlanRefusal) throws(Objection) {
+    guard condition else { throw .refused(refusal) }
+  }
+
+  func require(_ condition: Bool, elseMissing fact: MissingFact) throws(Objection) {
+    guard condition else { throw .missing(fact) }
+  }
+
+  func knownDrive() throws(Objection) -> DeviceLimits {
+    switch target.drive {
+    case .none: throw .refused(.noDrive)
+    case .unknown(let fact): throw .missing(fact)
+    case .known(let device): return device
+    }
+  }
+
+  func checkWhole(_ request: WriteRequest) throws(Objection) {
+    try require(request.lengthBytes > 0, else: .empty)
+    guard case .one(let offset, let length) = request.range else {
+      if target.kind.isBlockDevice, let size = target.sizeBytes {
+        try require(
+          request.lengthBytes <= size,
+          else: .beyondEnd(endBytes: request.lengthBytes, sizeBytes: size)
+        )
+      }
+      return
+    }
+    let (end, overflow) = offset.addingReportingOverflow(length)
+    // Offsets are signed in the kernel.
+    try require(!overflow && end <= UInt64(Int64.max), else: .overflows)
+    if target.kind.isBlockDevice || target.kind == .generic, let size = target.sizeBytes {
+      try require(end <= size, else: .beyondEnd(endBytes: end, sizeBytes: size))
+    }
+  }
+
+  func checkAlignment(_ request: WriteRequest, to alignment: UInt64) throws(Objection) {
+    guard case .one(let offset, _) = request.range else { return }
+    try require(
+      offset % alignment == 0,
+      else: .misaligned(offsetBytes: offset, alignmentBytes: alignment)
+    )
+  }
+
+  func checkBlocks(_ request: WriteRequest, _ block: UInt64) throws(Objection) {
+    try require(
+      request.lengthBytes % block == 0,
+      else: .partialBlock(lengthBytes: request.lengthBytes, blockBytes: block)
+    )
+    try checkAlignment(request, to: block)
+  }
+
+  func checkPowerFail(
+    _ request: WriteRequest,
+    _ device: DeviceLimits
+  ) throws(Objection) {
+    let length = request.lengthBytes
+    try require(
+      length <= device.powerFailBytes,
+      else: .exceedsPowerFailLimit(lengthBytes: length, limitBytes: device.powerFailBytes)
+    )
+    // The kernel's own lines, which its driver refuses to cross, are checked where it is asked.
+    if request.writer == .rwfAtomic, target.kind.isBlockDevice,
+      let lines = AtomicBoundary(sizeBytes: target.queue.atomicWriteBoundaryBytes ?? 0)
+    {
+      try checkBoundary(request, lines)
+    }
+    if let boundary = device.powerFailBoundary { try checkBoundary(request, boundary) }
+  }
+
+  func checkUntorn(
+    _ request: WriteRequest,
+    _ device: DeviceLimits,
+    backing: Backing
+  ) throws(Objection) {
+    guard request.promises.contains(.untorn) else { return }
+    guard let disabled = device.normalAtomicityDisabled, let normal = device.normalBytes else {
+      throw .missing(.writeAtomicityNormal)
+    }
+    try require(!disabled, else: .normalAtomicityDisabled)
+    let length = request.lengthBytes
+    try require(
+      length <= normal,
+      else: .exceedsNormalLimit(lengthBytes: length, limitBytes: normal)
+    )
+    try require(backing == .hardware, elseMissing: .placement)
+    if let boundary = device.normalBoundary { try checkBoundary(request, boundary) }
+  }
+
+  /// Addresses are absolute: a partition's begin is added, a file's blocks may lie anywhere.
+  func checkBoundary(
+    _ request: WriteRequest,
+    _ boundary: AtomicBoundary
+  ) throws(Objection) {
+    guard let start = target.startBytes else { throw .missing(.start) }
+    if target.kind.isFile { return try checkBoundaryBelowFile(request, boundary, from: start) }
+    switch request.range {
+    case .everyPage(let size):
+      try require(
+        boundary.containsEveryPage(ofBytes: size, fromBytes: start),
+        else: .crossesBoundary(boundary, startBytes: start)
+      )
+    case .one(let offset, let length):
+      let (absolute, overflow) = start.addingReportingOverflow(offset)
+      try require(
+        !overflow && boundary.contains(startBytes: absolute, lengthBytes: length),
+        else: .crossesBoundary(boundary, startBytes: start)
+      )
+    }
+  }
+
+  /// Either the kernel refuses what crosses, or every block of the filesystem lies whole.
+  private func checkBoundaryBelowFile(
+    _ request: WriteRequest,
+    _ boundary: AtomicBoundary,
+    from start: UInt64
+  ) throws(Objection) {
+    if request.writer == .rwfAtomic, target.kernelKeeps(boundary),
+      request.lengthBytes <= boundary.sizeBytes
+    {
+      return
+    }
+    guard let block = target.filesystem?.blockSize, request.lengthBytes <= block else {
+      throw .missing(.placement)
+    }
+    try require(
+      boundary.containsEveryPage(ofBytes: block, fromBytes: start),
+      else: .crossesBoundary(boundary, startBytes: start)
+    )
+  }
+
+  func assumptions(
+    _ request: WriteRequest,
+    _ device: DeviceLimits
+  ) throws(Objection) -> [Assumption] {
+    let claim: [Assumption] = target.fabric.map { [.fabricsClaim(transport: $0)] } ?? []
+    guard device.volatileWriteCache != false else { return claim }
+    if request.promises.contains(.durable) {
+      try require(target.queue.writeBack != false, else: .cacheNeverFlushed)
+      return claim
+    }
+    return claim + [.volatileCacheKeepsWritesWhole]
+  }
+}
