@@ -3,10 +3,12 @@ import Testing
 @testable import nvme_atomic
 
 @Suite struct SizeArgumentTests {
-  @Test(arguments: [
-    ("0", 0), ("512", 512), ("512b", 512), ("16k", 16384), ("16K", 16384), ("16KiB", 16384),
-    ("16kb", 16384), ("1m", 1 << 20), ("2GiB", 2 << 30), ("18446744073709551615", .max),
-  ] as [(String, UInt64)])
+  @Test(
+    arguments: [
+      ("0", 0), ("512", 512), ("512b", 512), ("16k", 16384), ("16K", 16384), ("16KiB", 16384),
+      ("16kb", 16384), ("1m", 1 << 20), ("2GiB", 2 << 30), ("18446744073709551615", .max),
+    ] as [(String, UInt64)]
+  )
   func readsPowersOf1024(text: String, bytes: UInt64) {
     #expect(SizeArgument(argument: text)?.bytes == bytes)
   }

@@ -1,0 +1,83 @@
+import Foundation
+import LinuxIO
+import SystemPackage
+
+/// Filesystems on loop devices that `Tests/run` makes and names in `NVME_ATOMIC_HOST_RIG`.
+///
+/// `xfs/`, `full/` (XFS, to be filled up), `ext4/` and `tmpfs/` are mounted there; `xfs.device`, `ext4.device` and `free.device`
+/// hold the loop devices' nodes, the last one mounted nowhere and carrying an ext4 signature.
+enum HostRig {
+  static let root = ProcessInfo.processInfo.environment["NVME_ATOMIC_HOST_RIG"]
+  static let isRequired = ProcessInfo.processInfo.environment["NVME_ATOMIC_REQUIRE_RIGS"] == "1"
+  static let isPresent = root != nil
+  static let missing = "no host rig here: run Tests/run, which makes one, as root"
+
+  /// Whether this kernel keeps atomic writes on XFS in software (Linux 6.16).
+  static let hasSoftwareAtomics: Bool = {
+    guard isPresent, let (status, _) = try? unnamedFile(in: path("xfs")) else { return false }
+    return status.atomicWrite.map { $0.unitMax > 0 } ?? false
+  }()
+  static let noSoftwareAtomics = "this kernel has no RWF_ATOMIC on XFS without hardware (6.16)"
+
+  static func path(_ name: String) -> String {
+    (root ?? "/nonexistent") + "/" + name
+  }
+
+  static func device(_ name: String) throws -> String {
+    try String(contentsOfFile: path(name + ".device"), encoding: .utf8)
+      .trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+
+  static func unnamedFile(in directory: String) throws -> (FileStatus, FileSystemFacts) {
+    let file = try OwnedFileDescriptor(unnamedFileIn: directory)
+    return (try FileStatus(of: file), try FileSystemFacts(of: file))
+  }
+
+  /// A new file of this size, its bytes all `fill`, removed by the caller.
+  static func makeFile(_ name: String, byteCount: Int, fill: UInt8 = 0x5a) throws -> String {
+    let file = path(name)
+    try Data(repeating: fill, count: byteCount).write(to: URL(fileURLWithPath: file))
+    return file
+  }
+
+  static func contents(_ file: String) throws -> [UInt8] {
+    [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
+  }
+}
+
+/// The program as it was built beside the tests.
+struct Tool {
+  var status: Int32
+  var output: String
+  var errors: String
+
+  init(_ arguments: String..., input: [UInt8] = []) throws {
+    try self.init(arguments, input: input)
+  }
+
+  init(_ arguments: [String], input: [UInt8] = []) throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: Self.path)
+    process.arguments = arguments
+    let (stdin, stdout, stderr) = (Pipe(), Pipe(), Pipe())
+    (process.standardInput, process.standardOutput, process.standardError) = (stdin, stdout, stderr)
+    try process.run()
+    stdin.fileHandleForWriting.write(Data(input))
+    try stdin.fileHandleForWriting.close()
+    output = String(decoding: stdout.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    errors = String(decoding: stderr.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    status = process.terminationStatus
+  }
+
+  private static var path: String {
+    // swift test may run the bundle through a helper of the toolchain; its argument names it.
+    let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? CommandLine.arguments[0]
+    return URL(fileURLWithPath: bundle).deletingLastPathComponent().path + "/nvme-atomic"
+  }
+
+  /// A document of the program, decoded.
+  func json() throws -> [String: Any] {
+    try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any] ?? [:]
+  }
+}
