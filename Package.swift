@@ -70,7 +70,10 @@ let package = Package(
     ),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["nvme-atomic", "NVMeAtomic"],
+      dependencies: [
+        "nvme-atomic", "NVMeAtomic",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: tests
     ),
   ],

@@ -3,24 +3,47 @@ import SystemPackage
 
 /// What is to be written: a file, or standard input.
 enum InputFile {
-  /// Reads everything, but no more than one byte beyond `limit`, which says that there is more.
+  /// Reads everything, if that is at most `limit` bytes.
   static func read(_ path: String, upToBytes limit: Int) throws(Failure) -> [UInt8] {
+    let content: [UInt8]
     do {
-      if path == "-" { return try read(.standardInput, upToBytes: limit) }
-      let file = try FileDescriptor.open(FilePath(path), .readOnly)
-      return try file.closeAfter { try read(file, upToBytes: limit) }
+      if path == "-" {
+        content = try read(.standardInput, upToBytes: limit)
+      } else {
+        let file = try FileDescriptor.open(FilePath(path), .readOnly)
+        content = try file.closeAfter { try read(file, upToBytes: limit) }
+      }
     } catch {
-      let isMissing = (error as? Errno) == .noSuchFileOrDirectory
       throw Failure(
         target: path,
-        code: isMissing ? .notFound : .io,
+        code: code(error as? Errno),
         message: "cannot read the input: \(error)",
         remedy: "name a readable file, or - for standard input",
         outcome: .notWritten
       )
     }
+    guard content.count <= limit else {
+      let largest = ByteText(UInt64(limit))
+      throw Failure(
+        target: path,
+        code: .exceedsLimit,
+        message: "the input exceeds the largest atomic write here, \(largest)",
+        remedy: "write at most \(largest) at once",
+        outcome: .notWritten
+      )
+    }
+    return content
   }
 
+  private static func code(_ errno: Errno?) -> ErrorCode {
+    switch errno {
+    case .noSuchFileOrDirectory?: .notFound
+    case .permissionDenied?, .notPermitted?: .permission
+    default: .io
+    }
+  }
+
+  /// One byte beyond the limit says that there is more.
   private static func read(_ file: FileDescriptor, upToBytes limit: Int) throws -> [UInt8] {
     var content: [UInt8] = []
     while content.count <= limit {

@@ -1,7 +1,16 @@
 import ArgumentParser
 
-/// The `nvme-atomic` command.
 @main
+enum Program {
+  static func main() {
+    if let run = ProbeRun(plain: CommandLine.arguments.dropFirst()) {
+      Terminal.exit(run.execute())
+    }
+    NVMeAtomicCommand.main()
+  }
+}
+
+/// The `nvme-atomic` command.
 struct NVMeAtomicCommand: ParsableCommand {
   static let version = "0.1.0"
 

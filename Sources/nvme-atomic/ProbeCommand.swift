@@ -1,7 +1,5 @@
-public import ArgumentParser
-public import NVMeAtomic
-
-extension Writer: ExpressibleByArgument {}
+import ArgumentParser
+import NVMeAtomic
 
 /// `nvme-atomic probe`
 struct ProbeCommand: ParsableCommand {
@@ -65,38 +63,10 @@ struct ProbeCommand: ParsableCommand {
     )
   }
 
+  var probeRun: ProbeRun { ProbeRun(targets: targets, question: question, isJSON: json) }
+
   func run() throws {
-    let probe = Probe()
-    let reports = targets.map { probe.report(on: $0, answering: question) }
-    if json {
-      Terminal.print(
-        ProbeJSON(kernelRelease: probe.kernelRelease, targets: reports).document.rendered
-      )
-    } else {
-      printText(reports)
-    }
-    for report in reports {
-      if let error = report.error {
-        Terminal.printError("nvme-atomic: \(report.path): \(error.message); \(error.remedy)")
-      }
-    }
-    throw Self.exitCode(reports)
-  }
-
-  private func printText(_ reports: [TargetReport]) {
-    let texts = reports.filter { $0.error == nil }.map {
-      ProbeText(report: $0).lines.joined(separator: "\n")
-    }
-    if !texts.isEmpty { Terminal.print(texts.joined(separator: "\n\n")) }
-  }
-
-  /// 2 beats 1 beats 0.
-  static func exitCode(_ reports: [TargetReport]) -> ExitCode {
-    if reports.contains(where: {
-      $0.error != nil || ($0.answer.map { $0.isAtomic == nil } ?? false)
-    }) {
-      return ExitStatus.notDone
-    }
-    return reports.contains { $0.answer?.isAtomic == false } ? ExitStatus.no : ExitStatus.yes
+    let exitCode = probeRun.execute()
+    if exitCode != ExitStatus.yes { throw exitCode }
   }
 }

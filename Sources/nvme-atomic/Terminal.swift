@@ -1,3 +1,5 @@
+import ArgumentParser
+import Glibc
 import SystemPackage
 
 /// Standard output and error. A reader that went away ends the program quietly.
@@ -8,6 +10,10 @@ enum Terminal {
 
   static func printError(_ text: String) {
     write(text + "\n", to: .standardError)
+  }
+
+  static func exit(_ code: ExitCode) -> Never {
+    Glibc.exit(code.rawValue)
   }
 
   /// Only a closed pipe or a full disk can stop output; there is nobody left to tell.

@@ -54,7 +54,11 @@ struct WriteCommand: ParsableCommand {
     do throws(Failure) {
       let report = Probe().report(on: target)
       if let error = report.error { throw Failure(.target(error), target: target) }
-      let bytes = try InputFile.read(input, upToBytes: Self.inputLimit(report))
+      // More than the limit need not be read to be refused, and nothing where nothing is taken.
+      guard let statx = report.limits.statx, statx.acceptsAtomicWrites else {
+        throw Failure(.refused(.kernelOffersNone), target: target)
+      }
+      let bytes = try InputFile.read(input, upToBytes: Int(statx.atomicWriteUnitMax ?? 0))
       let range = WriteRequest.Range.one(
         offsetBytes: at.bytes,
         lengthBytes: UInt64(bytes.count)
@@ -69,11 +73,6 @@ struct WriteCommand: ParsableCommand {
       Terminal.printError(error.line)
       throw error.exitCode
     }
-  }
-
-  /// More than any limit need not be read to be refused.
-  private static func inputLimit(_ report: TargetReport) -> Int {
-    Int(report.limits.statx?.atomicWriteUnitMax ?? 0)
   }
 
   private func write(

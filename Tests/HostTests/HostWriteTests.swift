@@ -104,8 +104,11 @@ struct HostWriteTests {
     let file = try HostRig.makeFile("full/data", byteCount: 1 << 20)
     var writer = try AtomicWriter(opening: Probe().report(on: file))
     let filler = try FileDescriptor.open(
-      FilePath(HostRig.path("full/filler")), .writeOnly, options: .create,
-      permissions: .ownerReadWrite)
+      FilePath(HostRig.path("full/filler")),
+      .writeOnly,
+      options: .create,
+      permissions: .ownerReadWrite
+    )
     for chunk in [1 << 20, 4096] {
       while (try? filler.writeAll([UInt8](repeating: 7, count: chunk))) != nil {}
     }

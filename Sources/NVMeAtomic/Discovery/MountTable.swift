@@ -8,43 +8,47 @@ struct MountTable {
     var source: String
   }
 
-  let mounts: [Mount]
+  private let lines: [Substring.UTF8View]
 
-  /// Lines that cannot be read are left out; the table is only ever asked for what it has.
+  /// Lines are read when asked for: a busy host has hundreds, and a probe wants one.
   init(_ text: String) {
-    mounts = text.split(separator: "\n").compactMap { Self.mount(from: $0) }
+    lines = text.utf8.split(separator: UInt8(ascii: "\n"))
   }
 
   /// The mount a path lies on, by `stx_mnt_id`.
   func mount(id: UInt64) -> Mount? {
-    mounts.first { $0.id == id }
+    let prefix = "\(id) ".utf8
+    return lines.first { $0.starts(with: prefix) }.flatMap(Self.mount)
   }
 
   /// Where a block device is mounted, by `MAJ:MIN` or, for filesystems over several devices, by name.
   func mountPoint(ofDevice device: String, node: String) -> String? {
-    mounts.first { $0.device == device || $0.source == node }?.mountPoint
+    lines.lazy.compactMap(Self.mount)
+      .first { $0.device == device || $0.source == node }?.mountPoint
   }
 
-  private static func mount(from line: Substring) -> Mount? {
-    let fields = line.split(separator: " ", omittingEmptySubsequences: false)
-    guard fields.count > 9, let id = UInt64(fields[0]),
-      let dash = fields[6...].firstIndex(of: "-"), dash + 2 < fields.count
+  /// Lines that cannot be read are left out; the table is only ever asked for what it has.
+  private static func mount(from line: Substring.UTF8View) -> Mount? {
+    let fields = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+    guard fields.count > 9, let id = UInt64(Substring(fields[0])),
+      let dash = fields[6...].firstIndex(where: { $0.elementsEqual([UInt8(ascii: "-")]) }),
+      dash + 2 < fields.count
     else { return nil }
     return Mount(
       id: id,
-      device: String(fields[2]),
+      device: unescape(fields[2]),
       mountPoint: unescape(fields[4]),
-      type: String(fields[dash + 1]),
+      type: unescape(fields[dash + 1]),
       source: unescape(fields[dash + 2])
     )
   }
 
   /// Blanks and backslashes stand as three octal digits.
-  private static func unescape(_ field: Substring) -> String {
+  private static func unescape(_ field: Substring.UTF8View) -> String {
     var bytes: [UInt8] = []
-    var rest = field.utf8[...]
+    var rest = field
     while let byte = rest.popFirst() {
-      if byte == UInt8(ascii: "\\"), let code = UInt8(String(rest.prefix(3)) ?? "", radix: 8) {
+      if byte == UInt8(ascii: "\\"), let code = UInt8(Substring(rest.prefix(3)), radix: 8) {
         bytes.append(code)
         rest = rest.dropFirst(3)
       } else {

@@ -13,31 +13,34 @@ struct SysfsReader<System: Machine> {
     self.machine = machine
   }
 
-  /// One line, blanks around it removed; `nil` when there is none.
+  /// One line, blanks after it removed (Identify pads its texts); `nil` when there is none.
   mutating func text(_ path: String) -> String? {
-    do throws(Errno) {
-      let text = try machine.text(of: path)
-      let line = text.prefix { $0 != "\n" }.drop { $0 == " " }
-      let trimmed = String(line.reversed().drop { $0 == " " }.reversed())
-      if trimmed.isEmpty { unreadable.append(path) }
-      return trimmed.isEmpty ? nil : trimmed
-    } catch {
-      if error != .noSuchFileOrDirectory { unreadable.append(path) }
-      return nil
-    }
+    guard let line = line(path) else { return nil }
+    let padding = line.reversed().prefix { $0 == UInt8(ascii: " ") }.count
+    if padding == line.count { unreadable.append(path) }
+    return padding == line.count ? nil : String(Substring(line.dropLast(padding)))
   }
 
   /// A decimal number. An attribute without its closing line feed was cut short and is no number.
   mutating func number(_ path: String) -> UInt64? {
-    do throws(Errno) {
-      let text = try machine.text(of: path)
-      if text.utf8.last == UInt8(ascii: "\n"), let value = UInt64(text.dropLast()) { return value }
+    guard let line = line(path) else { return nil }
+    guard let value = UInt64(Substring(line)) else {
       unreadable.append(path)
       return nil
+    }
+    return value
+  }
+
+  /// The first line without its line feed; `nil`, and noted, when it is cut short.
+  private mutating func line(_ path: String) -> Substring.UTF8View? {
+    do throws(Errno) {
+      let text = try machine.text(of: path).utf8
+      if let end = text.firstIndex(of: UInt8(ascii: "\n")) { return text[..<end] }
+      unreadable.append(path)
     } catch {
       if error != .noSuchFileOrDirectory { unreadable.append(path) }
-      return nil
     }
+    return nil
   }
 
   /// Whether something exists there.
@@ -83,11 +86,12 @@ struct SysfsReader<System: Machine> {
 extension String {
   /// What follows the last slash.
   var lastComponent: String {
-    String(self[(lastIndex(of: "/").map(index(after:)) ?? startIndex)...])
+    let slash = utf8.lastIndex(of: UInt8(ascii: "/"))
+    return String(self[(slash.map(utf8.index(after:)) ?? startIndex)...])
   }
 
   /// What precedes the last slash.
   var parentPath: String {
-    String(self[..<(lastIndex(of: "/") ?? startIndex)])
+    String(self[..<(utf8.lastIndex(of: UInt8(ascii: "/")) ?? startIndex)])
   }
 }

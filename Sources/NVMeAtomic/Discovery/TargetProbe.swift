@@ -81,7 +81,9 @@ package struct TargetProbe<System: Machine> {
     let isController = subsystem == "nvme"
     setKind(isController ? .controller : .generic)
     let controller = isController ? path : controllerPath(above: path)
-    push(report.path, report.kind?.rawValue ?? "", start: 0, parents: [])
+    // The kernel's name, as in every entry: the path given may be a link.
+    facts.diskNode = BlockDevice.node(of: path.lastComponent)
+    push(facts.diskNode, report.kind?.rawValue ?? "", start: 0, parents: [])
     if !isController {
       report.limits.startBytes = 0
       // The sibling block device: ng0n1 and nvme0n1 are one namespace.
@@ -150,9 +152,8 @@ package struct TargetProbe<System: Machine> {
   /// Describes a block device and everything below it.
   private mutating func descend(to device: BlockDevice, parents: [Int], number: DeviceNumber) {
     let diskKind = device.diskKind(sysfs)
-    let path = parents.isEmpty ? report.path : device.node
     var above = push(
-      path,
+      device.node,
       device.isPartition ? "partition" : diskKind,
       start: device.isPartition ? device.partitionStartBytes : 0,
       parents: parents
@@ -160,7 +161,7 @@ package struct TargetProbe<System: Machine> {
     if device.isPartition {
       above = push(device.diskNode, diskKind, start: 0, parents: [above])
     }
-    facts.diskNode = device.isPartition ? device.diskNode : path
+    facts.diskNode = device.diskNode
     facts.diskKind = diskKind
     report.limits.startBytes = device.isPartition ? device.partitionStartBytes : 0
     report.limits.queue = sysfs.queueLimits(ofDisk: device.diskSysfs)

@@ -24,65 +24,74 @@ enum JSONValue {
 
   /// The document, indented by two blanks.
   var rendered: String {
-    var text = ""
-    render(into: &text, indent: "")
-    return text
+    var writer = JSONWriter()
+    writer.write(self, depth: 0)
+    return String(decoding: writer.bytes, as: UTF8.self)
+  }
+}
+
+/// Collects bytes: appending to text scalar by scalar cost more than the whole probe.
+private struct JSONWriter {
+  var bytes: [UInt8] = []
+
+  init() {
+    bytes.reserveCapacity(8192)
   }
 
-  private func render(into text: inout String, indent: String) {
-    switch self {
-    case .null: text += "null"
-    case .bool(let value): text += value ? "true" : "false"
-    case .number(let value): text += String(value)
-    case .string(let value): Self.render(value, into: &text)
+  mutating func write(_ value: JSONValue, depth: Int) {
+    switch value {
+    case .null: append("null")
+    case .bool(let value): append(value ? "true" : "false")
+    case .number(let value): append(String(value))
+    case .string(let value): write(value)
     case .array(let values):
-      Self.render(values, "[", "]", into: &text, indent) { value, text, indent in
-        value.render(into: &text, indent: indent)
+      append("[")
+      for (index, value) in values.enumerated() {
+        startLine(isFirst: index == 0, depth: depth + 1)
+        write(value, depth: depth + 1)
       }
+      close("]", isEmpty: values.isEmpty, depth: depth)
     case .object(let pairs):
-      Self.render(Array(pairs), "{", "}", into: &text, indent) { pair, text, indent in
-        Self.render(pair.key, into: &text)
-        text += ": "
-        pair.value.render(into: &text, indent: indent)
+      append("{")
+      for (index, pair) in pairs.enumerated() {
+        startLine(isFirst: index == 0, depth: depth + 1)
+        write(pair.key)
+        append(": ")
+        write(pair.value, depth: depth + 1)
       }
+      close("}", isEmpty: pairs.isEmpty, depth: depth)
     }
-  }
-
-  private static func render<Element>(
-    _ elements: [Element],
-    _ open: String,
-    _ close: String,
-    into text: inout String,
-    _ indent: String,
-    _ body: (Element, inout String, String) -> Void
-  ) {
-    guard !elements.isEmpty else {
-      text += open + close
-      return
-    }
-    let inner = indent + "  "
-    for (index, element) in elements.enumerated() {
-      text += (index == 0 ? open : ",") + "\n" + inner
-      body(element, &text, inner)
-    }
-    text += "\n" + indent + close
   }
 
   /// RFC 8259, section 7.
-  private static func render(_ string: String, into text: inout String) {
-    text += "\""
-    for scalar in string.unicodeScalars {
-      switch scalar {
-      case "\"": text += "\\\""
-      case "\\": text += "\\\\"
-      case "\n": text += "\\n"
-      case "\t": text += "\\t"
-      case "\u{0}"..<"\u{20}", "\u{7f}":
-        let digits = String(scalar.value, radix: 16)
-        text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: text.unicodeScalars.append(scalar)
+  private mutating func write(_ string: String) {
+    append("\"")
+    for byte in string.utf8 {
+      switch byte {
+      case UInt8(ascii: "\""): append("\\\"")
+      case UInt8(ascii: "\\"): append("\\\\")
+      case UInt8(ascii: "\n"): append("\\n")
+      case UInt8(ascii: "\t"): append("\\t")
+      case 0..<0x20, 0x7f:
+        append(byte < 0x10 ? "\\u000" : "\\u00")
+        append(String(byte, radix: 16))
+      default: bytes.append(byte)
       }
     }
-    text += "\""
+    append("\"")
+  }
+
+  private mutating func append(_ text: String) {
+    bytes.append(contentsOf: text.utf8)
+  }
+
+  private mutating func close(_ bracket: String, isEmpty: Bool, depth: Int) {
+    if !isEmpty { startLine(isFirst: true, depth: depth) }
+    append(bracket)
+  }
+
+  private mutating func startLine(isFirst: Bool, depth: Int) {
+    append(isFirst ? "\n" : ",\n")
+    bytes.append(contentsOf: repeatElement(UInt8(ascii: " "), count: 2 * depth))
   }
 }

@@ -8,9 +8,8 @@ struct ProbeText {
     if let error = report.error {
       return ["\(report.path): \(error.message); \(error.remedy)"]
     }
-    var lines = [heading, ""] + layers.rendered
-    lines += ["", verdict]
-    if let answer = report.answer { lines += ["", answerLine(answer)] }
+    var lines = report.answer.map { [answerLine($0), ""] } ?? []
+    lines += [heading, ""] + layers.rendered + ["", verdict]
     if !report.findings.isEmpty { lines += [""] + report.findings.flatMap(findingLines) }
     return lines
   }
@@ -174,7 +173,8 @@ struct ProbeText {
       case false?: "no"
       case nil: "not known"
       }
-    return "\(subject) by a \(answer.question.writer.rawValue) writer: \(word): \(answer.because)."
+    return "\(subject) by a \(answer.question.writer.rawValue) writer: \(word). "
+      + "\(answer.because.prefix(1).uppercased() + answer.because.dropFirst())."
   }
 
   private func findingLines(_ finding: Finding) -> [String] {
