@@ -20,7 +20,10 @@ package enum HostProcess {
   /// Whether the effective user is root.
   package static var isRoot: Bool { nvmeatomic_effective_uid() == 0 }
 
-  /// Holds back SIGINT, SIGTERM and SIGHUP until exit.
+  /// How long a file this process may make, in bytes. `RLIMIT_FSIZE` of `getrlimit(2)`.
+  package static var fileSizeLimitBytes: UInt64 { nvmeatomic_file_size_limit() }
+
+  /// Holds back SIGINT, SIGTERM, SIGHUP and SIGXFSZ until exit.
   package static func blockSignals() {
     _ = nvmeatomic_block_signals()
   }

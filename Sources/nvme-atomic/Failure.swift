@@ -89,6 +89,7 @@ extension Failure {
     case .exceedsKernelLimit(_, let limit), .exceedsPowerFailLimit(_, let limit),
       .exceedsTransferLimit(_, let limit), .exceedsNormalLimit(_, let limit):
       (.exceedsLimit, message, "write at most \(ByteText(limit)) at once")
+    case .exceedsFileSizeLimit: (.refused, message, "raise it with ulimit -f")
     case .cacheNeverFlushed:
       (
         .unsupported, message,

@@ -34,6 +34,20 @@ struct HostCommandTests {
     )
   }
 
+  /// Beyond `RLIMIT_FSIZE` the kernel cuts an atomic write short and writes the rest of it: torn.
+  @Test(.enabled(if: HostRig.hasSoftwareAtomics, "no RWF_ATOMIC on XFS without hardware here"))
+  func aFileSizeLimitIsARefusalAndNeverATornWrite() throws {
+    let file = try HostRig.makeFile("xfs/limited", byteCount: 64 << 10)
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let page = try HostRig.makeFile("tmpfs/page", byteCount: 16 << 10, fill: 0x11)
+    // In blocks of 512 bytes: 12 KiB.
+    let command = "ulimit -f 24; exec '\(Tool.path)' write '\(file)' --at 0 --input '\(page)'"
+    let tool = try Tool(program: "/bin/sh", ["-c", command])
+    #expect(tool.status == 2, "\(tool.errors)")
+    #expect(tool.errors.contains("file size limit"))
+    #expect(try HostRig.contents(file).allSatisfy { $0 == 0x5a })
+  }
+
   @Test func refusalsAreOneLineAndExitTwo() throws {
     let file = try HostRig.makeFile("ext4/refused", byteCount: 4096)
     defer { try? FileManager.default.removeItem(atPath: file) }

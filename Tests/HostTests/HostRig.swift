@@ -56,8 +56,12 @@ struct Tool {
   }
 
   init(_ arguments: [String], input: [UInt8] = []) throws {
+    try self.init(program: Self.path, arguments, input: input)
+  }
+
+  init(program: String, _ arguments: [String], input: [UInt8] = []) throws {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: Self.path)
+    process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
     let (stdin, stdout, stderr) = (Pipe(), Pipe(), Pipe())
     (process.standardInput, process.standardOutput, process.standardError) = (stdin, stdout, stderr)
@@ -70,7 +74,7 @@ struct Tool {
     status = process.terminationStatus
   }
 
-  private static var path: String {
+  static var path: String {
     // swift test may run the bundle through a helper of the toolchain; its argument names it.
     let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? CommandLine.arguments[0]
     return URL(fileURLWithPath: bundle).deletingLastPathComponent().path + "/nvme-atomic"

@@ -114,6 +114,9 @@ int nvmeatomic_nsid(int descriptor);
 /* ---- Process (process.c) --------------------------------------------------------------------- */
 
 int nvmeatomic_kernel_release(char *release, size_t capacity);
-/* Holds back SIGINT, SIGTERM and SIGHUP, so that a write and its report are not parted. */
+/* Holds back SIGINT, SIGTERM and SIGHUP, so that a write and its report are not parted, and
+ * SIGXFSZ, so that a file size limit is an error. */
 int nvmeatomic_block_signals(void);
 uint32_t nvmeatomic_effective_uid(void);
+/* RLIMIT_FSIZE in bytes, UINT64_MAX for none. */
+uint64_t nvmeatomic_file_size_limit(void);

@@ -151,19 +151,21 @@ extension Findings {
 
   /// Identify, queue and statx against each other, and Identify against the specification.
   var contradictions: [Finding] {
-    guard let device else { return identifyContradictions }
     var found = identifyContradictions
+    if case .unknown(.blockSizesDiffer) = target.drive, case .unknown(let fact) = target.drive {
+      found.append(
+        Finding(
+          .limitsDisagree,
+          .blocking,
+          .kernel,
+          "After a format without a rescan, \(fact).",
+          remedy: "nvme ns-rescan /dev/\(report.controller?.name ?? "nvme0")"
+        )
+      )
+    }
+    guard let device else { return found }
     func disagree(_ severity: Finding.Severity, _ layer: Finding.Layer, _ message: String) {
       found.append(Finding(.limitsDisagree, severity, layer, message))
-    }
-    let block = UInt64(device.logicalBlockSize.bytes)
-    if let kernelBlock = queue.logicalBlockSize, kernelBlock != block {
-      disagree(
-        .blocking,
-        .kernel,
-        "The drive is formatted with \(ByteText(block)) blocks, the kernel works with "
-          + "\(ByteText(kernelBlock))."
-      )
     }
     if device.volatileWriteCache == true, queue.writeBack == false {
       found.append(

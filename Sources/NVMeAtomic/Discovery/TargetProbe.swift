@@ -248,8 +248,8 @@ package struct TargetProbe<System: Machine> {
     report.writeAtomicityNormalDisabled = answers.writeAtomicityNormalDisabled
     facts.driveFailure = answers.failure
     facts.lacksPermission = answers.isPermissionFailure
-    if let transport = report.controller?.transport, transport != "pcie" {
-      report.limits.fabric = transport
+    if report.controller?.transport != "pcie" {
+      report.limits.fabric = report.controller?.transport ?? "by an unknown transport"
     }
     guard wantsNamespace else {
       report.limits.drive = .unknown(.identify("a controller is not one namespace"))
@@ -276,6 +276,10 @@ package struct TargetProbe<System: Machine> {
         writeCacheEnabled: answers.writeCacheEnabled
       )
     else { return .unknown(.identifyInvalid) }
+    let block = UInt64(limits.logicalBlockSize.bytes)
+    if let kernelBlock = report.limits.queue.logicalBlockSize, kernelBlock != block {
+      return .unknown(.blockSizesDiffer(kernelBytes: kernelBlock, driveBytes: block))
+    }
     return paths == 1 ? .known(limits) : .unknown(.paths)
   }
 
@@ -290,13 +294,25 @@ package struct TargetProbe<System: Machine> {
       report.limits.passthroughObstacle = "the kernel offers no /dev/\(generic)"
       return
     }
-    let table = MountTable((try? machine.text(of: "/proc/self/mountinfo")) ?? "")
+    guard let mounts = try? machine.text(of: "/proc/self/mountinfo"),
+      let swaps = try? machine.text(of: "/proc/swaps")
+    else {
+      report.limits.passthroughObstacle = "what is mounted could not be read"
+      return
+    }
+    let table = MountTable(mounts)
     let parts = partition.map { [$0.sysfs] } ?? partitions(of: disk)
     for sysfsPath in [disk] + parts {
       let node = BlockDevice.node(of: sysfsPath.lastComponent)
       let number = sysfs.text(sysfsPath + "/dev") ?? ""
       if let mountPoint = table.mountPoint(ofDevice: number, node: node) {
         report.limits.passthroughObstacle = "\(node) is mounted at \(mountPoint)"
+        return
+      }
+      if swaps.utf8.split(separator: UInt8(ascii: "\n")).contains(where: {
+        $0.starts(with: "\(node) ".utf8) || $0.starts(with: "\(node)\t".utf8)
+      }) {
+        report.limits.passthroughObstacle = "\(node) is swap space"
         return
       }
       if let holder = sysfs.names(sysfsPath + "/holders").first {

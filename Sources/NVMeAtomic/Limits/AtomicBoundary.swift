@@ -41,6 +41,6 @@ public struct AtomicBoundary: Hashable, Sendable {
   private func window(of address: UInt64) -> UInt64 {
     let phase = offsetBytes % sizeBytes
     let (quotient, remainder) = address.quotientAndRemainder(dividingBy: sizeBytes)
-    return remainder < phase ? quotient : quotient + 1
+    return remainder < phase ? quotient : quotient &+ 1
   }
 }

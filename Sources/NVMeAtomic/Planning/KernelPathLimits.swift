@@ -136,10 +136,12 @@ extension TargetLimits {
       )
     }
     guard limit > 0 else { return .known(0) }
+    if let fabric { return .unknown(.remote(transport: fabric)) }
     switch drive {
     case .none: return .known(0)
     case .unknown(let fact): return .unknown(fact)
     case .known(let device):
+      if device.metadataBytes != 0 { return .unknown(.metadata) }
       let unit = min(limit, device.powerFailBytes).powerOfTwoFloor
       guard let boundary = device.powerFailBoundary else { return .known(unit) }
       if kind.isFile {

@@ -51,6 +51,7 @@ extension TargetLimits {
   /// The longest command, a whole number of blocks.
   func passthroughObstacleOrLimit(_ device: DeviceLimits) -> PassthroughLimit {
     if device.metadataBytes != 0 { return .fails(.metadataFormat(bytes: device.metadataBytes)) }
+    if let fabric { return .unknown(.remote(transport: fabric)) }
     if let passthroughObstacle { return .fails(.obstacle(passthroughObstacle)) }
     guard let transfer = transferLimitBytes(device) else {
       return .unknown(.queue("max_hw_sectors_kb"))

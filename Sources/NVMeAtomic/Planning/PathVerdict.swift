@@ -89,6 +89,8 @@ public enum PlanRefusal: Hashable, Sendable {
   case partialBlock(lengthBytes: UInt64, blockBytes: UInt64)
   /// Crosses a line that the drive or the kernel keeps.
   case crossesBoundary(AtomicBoundary, startBytes: UInt64)
+  /// Ends beyond what this process may write (`RLIMIT_FSIZE`); the kernel would shorten the write.
+  case exceedsFileSizeLimit(endBytes: UInt64, limitBytes: UInt64)
   /// Ends beyond the device.
   case beyondEnd(endBytes: UInt64, sizeBytes: UInt64)
   /// The block layer may split the write at this many bytes.

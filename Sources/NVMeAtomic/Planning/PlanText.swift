@@ -5,6 +5,11 @@ extension MissingFact: CustomStringConvertible {
     case .statx: "statx(2) says nothing of the target"
     case .identify(let reason): reason
     case .identifyInvalid: "the drive reports a logical block size that cannot be"
+    case .blockSizesDiffer(let kernel, let drive):
+      "the kernel works with \(ByteText(kernel)) blocks and the drive with \(ByteText(drive)) blocks"
+    case .remote(let transport):
+      "the namespace is remote (\(transport)), and such targets often derive the limit from a "
+        + "block size"
     case .writeAtomicityNormal: "feature 0Ah (Write Atomicity Normal) could not be read"
     case .start: "where the partition begins could not be read"
     case .queue(let name): "queue/\(name) could not be read"
@@ -25,9 +30,7 @@ extension Assumption: CustomStringConvertible {
       "a completed write that is still in the drive's volatile cache is expected, not specified,"
         + " to stay whole"
     case .kernelWordOnly(let fact): "the kernel's word alone: \(fact)"
-    case .fabricsClaim(let transport):
-      "the namespace is remote (\(transport)), and such targets often derive the limit from a "
-        + "block size"
+    case .fabricsClaim(let transport): MissingFact.remote(transport: transport).description
     }
   }
 }
@@ -70,6 +73,8 @@ extension PlanRefusal: CustomStringConvertible {
         + (boundary.offsetBytes == 0 ? "" : " from \(ByteText(boundary.offsetBytes)) on")
     case .beyondEnd(let end, let size):
       "the range ends at \(end), beyond the end of the target at \(size)"
+    case .exceedsFileSizeLimit(let end, let limit):
+      "the range ends at \(end), beyond the file size limit of \(limit)"
     case .canBeSplit(let limit, let name):
       "the block layer splits writes above \(ByteText(limit)) (\(name))"
     case .canBeMerged(let command):

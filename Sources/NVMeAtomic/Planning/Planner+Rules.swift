@@ -30,6 +30,10 @@ extension Planner {
     let (end, overflow) = offset.addingReportingOverflow(length)
     // Offsets are signed in the kernel.
     try require(!overflow && end <= UInt64(Int64.max), else: .overflows)
+    // The kernel shortens what would end beyond ext4's largest file (`fs/ext4/super.c`).
+    if target.filesystem?.type == "ext4", let block = target.filesystem?.blockSize {
+      try require(end <= block.multipliedOrMax(by: UInt64(UInt32.max)), else: .overflows)
+    }
     if target.kind.isBlockDevice || target.kind == .generic, let size = target.sizeBytes {
       try require(end <= size, else: .beyondEnd(endBytes: end, sizeBytes: size))
     }
@@ -128,6 +132,12 @@ extension Planner {
       boundary.containsEveryPage(ofBytes: block, fromBytes: start),
       else: .crossesBoundary(boundary, startBytes: start)
     )
+  }
+
+  /// XFS moves blocks in its log, and a log in a cache that is never flushed keeps nothing.
+  func checkLogIsFlushed() throws(Objection) {
+    guard let device = target.drive.limits, device.volatileWriteCache != false else { return }
+    try require(target.queue.writeBack != false, else: .cacheNeverFlushed)
   }
 
   func assumptions(

@@ -64,8 +64,10 @@ public struct Planner: Sendable {
     else { throw .missing(.filesystem(target.filesystem?.type ?? "an unknown filesystem")) }
     guard length <= hardware else {
       try require(!request.promises.contains(.untorn), else: .softwareIsSeenTorn)
+      try checkLogIsFlushed()
       return PathPromise(backing: .software)
     }
+    if software > 0 { try checkLogIsFlushed() }
     let backing: Backing = software == 0 ? .hardware : .mixed
     return try hardwarePromise(request, backing: backing)
   }
@@ -81,6 +83,7 @@ public struct Planner: Sendable {
       try require(!request.promises.contains(.untorn), elseMissing: fact)
       return PathPromise(backing: backing, assumptions: [.kernelWordOnly(fact)])
     case .known(let device):
+      try require(device.metadataBytes == 0, elseMissing: .metadata)
       try checkPowerFail(request, device)
       try checkUntorn(request, device, backing: backing)
       return PathPromise(backing: backing, assumptions: try assumptions(request, device))

@@ -48,6 +48,10 @@ public enum MissingFact: Hashable, Sendable {
   case identify(String)
   /// The drive reports data that cannot be.
   case identifyInvalid
+  /// Kernel and drive work with blocks of different sizes, as after a format without a rescan.
+  case blockSizesDiffer(kernelBytes: UInt64, driveBytes: UInt64)
+  /// A fabrics target's word is all there is.
+  case remote(transport: String)
   /// DN of feature 0Ah.
   case writeAtomicityNormal
   /// Where the partition begins.

@@ -89,6 +89,7 @@ public struct AtomicWriter: ~Copyable {
       durability: durability,
       isStrict: isStrict
     )
+    try checkFileSizeLimit(endBytes: offset + length)
     let flags: WriteFlags = durability == .onReturn ? [.atomic, .dataSync] : .atomic
     do throws(AtomicWriteError) {
       try submit(buffer, at: offset, flags)
@@ -135,6 +136,13 @@ public struct AtomicWriter: ~Copyable {
       if isStrict, let assumption = promise.assumptions.first { throw .onlyAssumed(assumption) }
       return promise
     }
+  }
+
+  /// `generic_write_checks` would cut the write short after the check for `RWF_ATOMIC`.
+  private func checkFileSizeLimit(endBytes: UInt64) throws(AtomicWriteError) {
+    let limit = HostProcess.fileSizeLimitBytes
+    guard target.kind == .file, endBytes > limit else { return }
+    throw .refused(.exceedsFileSizeLimit(endBytes: endBytes, limitBytes: limit))
   }
 
   private func submit(
