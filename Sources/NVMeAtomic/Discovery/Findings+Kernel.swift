@@ -7,7 +7,9 @@ extension Findings {
       let mergedMaximum = queue.atomicWriteMaxBytes
     else { return found }
     if let device {
-      found += lost(device, queueMaximum) + smaller(device, queueMaximum) + directWriters(device)
+      found +=
+        oddBoundary(device, queueMaximum) + lost(device, queueMaximum)
+        + smaller(device, queueMaximum) + directWriters(device)
     }
     if queueMaximum > 0, mergedMaximum > queueMaximum {
       found.append(
@@ -40,6 +42,34 @@ extension Findings {
     ]
   }
 
+  /// A boundary that powers of two do not fit into.
+  private func oddBoundary(_ device: DeviceLimits, _ queueMaximum: UInt64) -> [Finding] {
+    guard let boundary = device.powerFailBoundary, !boundary.sizeBytes.isPowerOfTwo,
+      device.boundaryOffsetBytes == 0 || queueMaximum > 0
+    else { return [] }
+    let size = ByteText(boundary.sizeBytes)
+    guard queueMaximum > 0 else {
+      return [
+        Finding(
+          .boundaryNotPowerOfTwo,
+          .blocking,
+          .kernel,
+          "The drive's boundary of \(size) is not a power of two: the kernel offers no RWF_ATOMIC; "
+            + "passthrough is not bound by that."
+        )
+      ]
+    }
+    return [
+      Finding(
+        .boundaryNotPowerOfTwo,
+        .warning,
+        .device,
+        "The drive's boundary of \(size) is not a power of two: at every aligned offset at most "
+          + "\(ByteText(boundary.sizeBytes.powerOfTwoFactor)) lie between two of its lines."
+      )
+    ]
+  }
+
   /// Why the kernel offers nothing, or one block, of what the drive declares.
   private func lost(_ device: DeviceLimits, _ queueMaximum: UInt64) -> [Finding] {
     let block = UInt64(device.logicalBlockSize.bytes)
@@ -51,18 +81,6 @@ extension Findings {
           .kernel,
           "The drive's boundaries begin at \(ByteText(device.boundaryOffsetBytes)) (NABO), which the "
             + "kernel does not support: it offers no RWF_ATOMIC; passthrough is not bound by that."
-        )
-      ]
-    }
-    if let boundary = device.powerFailBoundary, !boundary.sizeBytes.isPowerOfTwo, queueMaximum == 0
-    {
-      return [
-        Finding(
-          .boundaryNotPowerOfTwo,
-          .blocking,
-          .kernel,
-          "The drive's boundary of \(ByteText(boundary.sizeBytes)) is not a power of two: the kernel "
-            + "offers no RWF_ATOMIC; passthrough is not bound by that."
         )
       ]
     }
