@@ -64,6 +64,11 @@ let package = Package(
       swiftSettings: tests
     ),
     .testTarget(
+      name: "ClientTests",
+      dependencies: ["NVMeAtomic"],
+      swiftSettings: tests
+    ),
+    .testTarget(
       name: "HostTests",
       dependencies: ["nvme-atomic", "NVMeAtomic", "LinuxIO", system],
       swiftSettings: tests
