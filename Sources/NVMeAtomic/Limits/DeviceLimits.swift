@@ -90,6 +90,14 @@ public struct DeviceLimits: Hashable, Sendable {
     volatileWriteCache = controller.hasVolatileWriteCache ? writeCacheEnabled : false
   }
 
+  /// The lines that a command merged from atomic writes must not cross.
+  ///
+  /// The specification lets a command up to AWUPF cross them (section 2.1.4.4), and Linux up to
+  /// 6.19 merges accordingly; each single write is held to the lines all the same.
+  var linesForMerging: AtomicBoundary? {
+    powerFailSource == .controller ? nil : powerFailBoundary
+  }
+
   /// The largest write that fits both the unit and one window of the boundary.
   public var powerFailBytesWithinBoundary: UInt64 {
     min(powerFailBytes, powerFailBoundary?.sizeBytes ?? .max)

@@ -34,24 +34,36 @@ public struct KernelPathLimits: Hashable, Sendable {
       return
     }
     let split = target.hardwareAndSoftware
+    if split.softwareMaximumBytes != 0 || target.filesystem?.reflink == true,
+      let device = target.drive.limits, device.volatileWriteCache != false,
+      target.queue.writeBack == false
+    {
+      makeUnavailable(PlanRefusal.cacheNeverFlushed.description)
+      return
+    }
     // What XFS keeps in software needs no word of the drive.
     softwareMaximumBytes = split.softwareMaximumBytes
     switch target.hardwareUnit(upTo: split.hardwareMaximumBytes) {
     case .unknown(let fact): reason = fact.description
-    case .known(let bytes): setMaximum(hardware: bytes, statx)
+    case .known(let bytes):
+      setMaximum(hardware: bytes, sentToDrive: split.hardwareMaximumBytes ?? 0, statx)
     }
   }
 
-  private mutating func setMaximum(hardware: UInt64, _ statx: StatxLimits) {
+  private mutating func setMaximum(hardware: UInt64, sentToDrive: UInt64, _ statx: StatxLimits) {
     let unitMinimum = UInt64(statx.atomicWriteUnitMin ?? 0)
     let usable = hardware >= unitMinimum ? hardware : 0
-    let software = softwareMaximumBytes ?? 0
+    // Up to the optimal length XFS asks the drive first, also for more than the drive keeps.
+    let isTrusted = usable == sentToDrive
+    let inSoftware = softwareMaximumBytes ?? 0
+    let software = isTrusted || inSoftware > sentToDrive ? inSoftware : 0
     guard max(usable, software) > 0 else {
       makeUnavailable("the drive keeps less whole than the kernel's smallest atomic write")
       return
     }
     available = true
-    minimumBytes = unitMinimum
+    minimumBytes = usable > 0 || isTrusted ? unitMinimum : sentToDrive * 2
+    softwareMaximumBytes = software
     maximumBytes = max(usable, software)
     hardwareMaximumBytes = usable
     backing = usable == 0 ? .software : software == 0 ? .hardware : .mixed
@@ -107,11 +119,15 @@ extension TargetLimits {
       )
     }
     guard let blockSize = filesystem?.blockSize, let queueMinimum = queue.atomicWriteUnitMinBytes,
-      let queueMaximum = queue.atomicWriteUnitMaxBytes
+      let queueMaximum = queue.atomicWriteUnitMaxBytes,
+      let boundary = queue.atomicWriteBoundaryBytes, let startBytes
     else { return HardwareAndSoftware() }
+    // block/bdev.c:bdev_can_atomic_write
+    let isAligned = startBytes % max(queueMinimum, boundary, 1) == 0
     // fs/xfs/xfs_buf.c:xfs_configure_buftarg_atomic_writes: the drive serves only if one
     // filesystem block fits its range.
-    let driveServes = queueMaximum > 0 && queueMinimum <= blockSize && blockSize <= queueMaximum
+    let driveServes =
+      isAligned && queueMaximum > 0 && queueMinimum <= blockSize && blockSize <= queueMaximum
     if !driveServes {
       return HardwareAndSoftware(hardwareMaximumBytes: 0, softwareMaximumBytes: unitMaximum)
     }
@@ -143,6 +159,11 @@ extension TargetLimits {
     case .known(let device):
       if device.metadataBytes != 0 { return .unknown(.metadata) }
       let unit = min(limit, device.powerFailBytes).powerOfTwoFloor
+      switch atomicMerge(of: unit, within: device.powerFailBytes, device.linesForMerging) {
+      case .known(nil): break
+      case .known: return .unknown(.limitsDisagree)
+      case .unknown(let fact): return .unknown(fact)
+      }
       guard let boundary = device.powerFailBoundary else { return .known(unit) }
       if kind.isFile {
         // Blocks of a file may lie anywhere; only lines that the kernel itself keeps are kept.
@@ -151,6 +172,22 @@ extension TargetLimits {
       guard let startBytes else { return .unknown(.start) }
       return .known(boundary.largestPage(upToBytes: unit, fromBytes: startBytes))
     }
+  }
+
+  /// The command that merging of atomic writes may build and the drive need not keep, if any.
+  func atomicMerge(
+    of length: UInt64,
+    within limit: UInt64,
+    _ boundary: AtomicBoundary?
+  ) -> Known<UInt64?> {
+    guard let nomerges = queue.nomerges else { return .unknown(.queue("nomerges")) }
+    if nomerges == 2 { return .known(nil) }
+    guard let unit = queue.atomicWriteUnitMaxBytes, let most = queue.atomicWriteMaxBytes else {
+      return .unknown(.queue("atomic_write_unit_max_bytes"))
+    }
+    let longest = min(unit, most)
+    let isKept = longest <= limit && boundary.map(kernelKeeps) ?? true
+    return .known(longest <= length || isKept ? nil : longest)
   }
 
   /// Whether the NVMe driver refuses atomic writes that cross this boundary

@@ -12,6 +12,9 @@ extension MissingFact: CustomStringConvertible {
         + "block size"
     case .writeAtomicityNormal: "feature 0Ah (Write Atomicity Normal) could not be read"
     case .start: "where the partition begins could not be read"
+    case .size: "the size of the device could not be read"
+    case .limitsDisagree:
+      "the kernel offers more than the drive keeps whole, and may merge neighbours up to that"
     case .queue(let name): "queue/\(name) could not be read"
     case .filesystem(let type): "how \(type) writes is not known here"
     case .stacked(let kind): "the target rests on \(kind), which this version does not look through"

@@ -43,8 +43,7 @@ extension Planner {
       throw .refused(.filesystemMayMove(type: filesystem.type))
     default: throw .missing(.filesystem(filesystem.type))
     }
-    guard let alignment = target.statx?.dioOffsetAlign else { throw .missing(.statx) }
-    try require(alignment > 0, else: .noDirectIO)
+    try checkDirectIO(request)
     guard let block = filesystem.blockSize, block > 0 else {
       throw .missing(.filesystem(filesystem.type))
     }
@@ -72,6 +71,7 @@ extension Planner {
     }
     let longest = kilobytes.multipliedOrMax(by: 1024)
     try require(length <= longest, else: .canBeSplit(limitBytes: longest, by: "max_sectors_kb"))
+    try checkNotSplitAtPhysicalBlock(request, longest)
     guard let segments = target.queue.maxSegments else { throw .missing(.queue("max_segments")) }
     // A buffer that is not page-aligned touches one page more.
     let pages = min(segments, 256)
@@ -80,6 +80,37 @@ extension Planner {
     guard let chunk = target.queue.chunkSectors else { throw .missing(.queue("chunk_sectors")) }
     if let lines = AtomicBoundary(sizeBytes: chunk.multipliedOrMax(by: 512)) {
       try checkBoundary(request, lines)
+    }
+  }
+
+  /// `block/blk-merge.c:get_max_io_size` moves the limit back to the edge of a physical block, if
+  /// there is one on the way: a write just below the limit is cut unless it begins at an edge or
+  /// meets none.
+  private func checkNotSplitAtPhysicalBlock(
+    _ request: WriteRequest,
+    _ limit: UInt64
+  ) throws(Objection) {
+    guard let physical = target.queue.physicalBlockSize else {
+      throw .missing(.queue("physical_block_size"))
+    }
+    guard limit - request.lengthBytes < physical,
+      let edges = AtomicBoundary(sizeBytes: physical)
+    else { return }
+    guard let start = target.startBytes else { throw .missing(.start) }
+    var isAligned = start % physical == 0
+    switch request.range {
+    case .one(let offset, _): isAligned = isAligned && offset % physical == 0
+    case .everyPage(let size): isAligned = isAligned && size % physical == 0
+    }
+    if target.kind.isFile {
+      isAligned = isAligned && (target.filesystem?.blockSize ?? 1) % physical == 0
+    }
+    let whole = limit / physical * physical
+    if isAligned, request.lengthBytes <= whole { return }
+    do throws(Objection) {
+      try checkBoundary(request, edges)
+    } catch {
+      throw .refused(.canBeSplit(limitBytes: whole, by: "physical_block_size"))
     }
   }
 

@@ -19,7 +19,8 @@ extension Planner {
   func checkWhole(_ request: WriteRequest) throws(Objection) {
     try require(request.lengthBytes > 0, else: .empty)
     guard case .one(let offset, let length) = request.range else {
-      if target.kind.isBlockDevice, let size = target.sizeBytes {
+      if target.kind.isBlockDevice || target.kind == .generic {
+        guard let size = target.sizeBytes else { throw .missing(.size) }
         try require(
           request.lengthBytes <= size,
           else: .beyondEnd(endBytes: request.lengthBytes, sizeBytes: size)
@@ -34,7 +35,8 @@ extension Planner {
     if target.filesystem?.type == "ext4", let block = target.filesystem?.blockSize {
       try require(end <= block.multipliedOrMax(by: UInt64(UInt32.max)), else: .overflows)
     }
-    if target.kind.isBlockDevice || target.kind == .generic, let size = target.sizeBytes {
+    if target.kind.isBlockDevice || target.kind == .generic {
+      guard let size = target.sizeBytes else { throw .missing(.size) }
       try require(end <= size, else: .beyondEnd(endBytes: end, sizeBytes: size))
     }
   }
@@ -45,6 +47,16 @@ extension Planner {
       offset % alignment == 0,
       else: .misaligned(offsetBytes: offset, alignmentBytes: alignment)
     )
+  }
+
+  /// What is not aligned to `stx_dio_offset_align` is refused, or goes through the page cache
+  /// (`fs/ext4/file.c:ext4_should_use_dio`, encryption).
+  func checkDirectIO(_ request: WriteRequest) throws(Objection) {
+    guard let alignment = target.statx?.dioOffsetAlign.map(UInt64.init) else {
+      throw .missing(.statx)
+    }
+    try require(alignment > 0, else: .noDirectIO)
+    try checkBlocks(request, alignment)
   }
 
   func checkBlocks(_ request: WriteRequest, _ block: UInt64) throws(Objection) {
@@ -65,10 +77,11 @@ extension Planner {
       else: .exceedsPowerFailLimit(lengthBytes: length, limitBytes: device.powerFailBytes)
     )
     // The kernel's own lines, which its driver refuses to cross, are checked where it is asked.
-    if request.writer == .rwfAtomic, target.kind.isBlockDevice,
-      let lines = AtomicBoundary(sizeBytes: target.queue.atomicWriteBoundaryBytes ?? 0)
-    {
-      try checkBoundary(request, lines)
+    if request.writer == .rwfAtomic, target.kind.isBlockDevice {
+      guard let kernelBoundary = target.queue.atomicWriteBoundaryBytes else {
+        throw .missing(.queue("atomic_write_boundary_bytes"))
+      }
+      if let lines = AtomicBoundary(sizeBytes: kernelBoundary) { try checkBoundary(request, lines) }
     }
     if let boundary = device.powerFailBoundary { try checkBoundary(request, boundary) }
   }
@@ -134,10 +147,16 @@ extension Planner {
     )
   }
 
+  /// Whether the kernel's flushes reach what a volatile cache holds; of a drive that could not be
+  /// asked the kernel's word is all there is.
+  ///
   /// XFS moves blocks in its log, and a log in a cache that is never flushed keeps nothing.
-  func checkLogIsFlushed() throws(Objection) {
-    guard let device = target.drive.limits, device.volatileWriteCache != false else { return }
-    try require(target.queue.writeBack != false, else: .cacheNeverFlushed)
+  func checkFlushed() throws(Objection) -> [Assumption] {
+    if case .known(let device) = target.drive, device.volatileWriteCache == false { return [] }
+    guard let writeBack = target.queue.writeBack else { throw .missing(.queue("write_cache")) }
+    if writeBack { return [] }
+    guard case .unknown(let fact) = target.drive else { throw .refused(.cacheNeverFlushed) }
+    return [.kernelWordOnly(fact)]
   }
 
   func assumptions(
@@ -147,7 +166,7 @@ extension Planner {
     let claim: [Assumption] = target.fabric.map { [.fabricsClaim(transport: $0)] } ?? []
     guard device.volatileWriteCache != false else { return claim }
     if request.promises.contains(.durable) {
-      try require(target.queue.writeBack != false, else: .cacheNeverFlushed)
+      _ = try checkFlushed()
       return claim
     }
     return claim + [.volatileCacheKeepsWritesWhole]

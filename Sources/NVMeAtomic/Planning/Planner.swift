@@ -50,7 +50,7 @@ public struct Planner: Sendable {
     let length = request.lengthBytes
     try checkWhole(request)
     try require(length.isPowerOfTwo, else: .notPowerOfTwo(lengthBytes: length))
-    let minimum = UInt64(statx.atomicWriteUnitMin ?? 0)
+    guard let minimum = statx.atomicWriteUnitMin.map(UInt64.init) else { throw .missing(.statx) }
     try require(length >= minimum, else: .belowMinimum(lengthBytes: length, minimumBytes: minimum))
     let maximum = UInt64(statx.atomicWriteUnitMax ?? 0)
     try require(
@@ -58,16 +58,17 @@ public struct Planner: Sendable {
       else: .exceedsKernelLimit(lengthBytes: length, limitBytes: maximum)
     )
     try checkAlignment(request, to: length)
+    try checkDirectIO(request)
 
     let split = target.hardwareAndSoftware
     guard let hardware = split.hardwareMaximumBytes, let software = split.softwareMaximumBytes
     else { throw .missing(.filesystem(target.filesystem?.type ?? "an unknown filesystem")) }
     guard length <= hardware else {
       try require(!request.promises.contains(.untorn), else: .softwareIsSeenTorn)
-      try checkLogIsFlushed()
-      return PathPromise(backing: .software)
+      return PathPromise(backing: .software, assumptions: try checkFlushed())
     }
-    if software > 0 { try checkLogIsFlushed() }
+    // A shared block is moved by the log also where the drive writes it.
+    if software > 0 || target.filesystem?.reflink == true { _ = try checkFlushed() }
     let backing: Backing = software == 0 ? .hardware : .mixed
     return try hardwarePromise(request, backing: backing)
   }
@@ -81,12 +82,31 @@ public struct Planner: Sendable {
       throw .refused(.noDrive)
     case .unknown(let fact):
       try require(!request.promises.contains(.untorn), elseMissing: fact)
+      if request.promises.contains(.durable) { _ = try checkFlushed() }
       return PathPromise(backing: backing, assumptions: [.kernelWordOnly(fact)])
     case .known(let device):
       try require(device.metadataBytes == 0, elseMissing: .metadata)
       try checkPowerFail(request, device)
       try checkUntorn(request, device, backing: backing)
+      try checkAtomicNotMerged(request, upTo: device.powerFailBytes, device.linesForMerging)
+      if request.promises.contains(.untorn), let normal = device.normalBytes {
+        try checkAtomicNotMerged(request, upTo: normal, device.normalBoundary)
+      }
       return PathPromise(backing: backing, assumptions: try assumptions(request, device))
+    }
+  }
+
+  /// Atomic writes are merged with atomic neighbours; the driver refuses what grows beyond the
+  /// queue's unit or crosses the queue's boundary, and knows no others.
+  private func checkAtomicNotMerged(
+    _ request: WriteRequest,
+    upTo limit: UInt64,
+    _ boundary: AtomicBoundary?
+  ) throws(Objection) {
+    switch target.atomicMerge(of: request.lengthBytes, within: limit, boundary) {
+    case .known(let command?): throw .refused(.canBeMerged(commandBytes: command))
+    case .known(nil): return
+    case .unknown(let fact): throw .missing(fact)
     }
   }
 

@@ -56,6 +56,10 @@ public enum MissingFact: Hashable, Sendable {
   case writeAtomicityNormal
   /// Where the partition begins.
   case start
+  /// How large the block device is.
+  case size
+  /// The kernel offers more than the drive keeps, and may merge neighbours up to that.
+  case limitsDisagree
   /// An attribute of `queue/`, by name.
   case queue(String)
   /// How this filesystem writes.

@@ -1,0 +1,132 @@
+import Testing
+
+@testable import NVMeAtomic
+
+/// Who writes decides, and what a yes rests on.
+@Suite struct PlannerWriterTests {
+  /// A drive and queue on which every path keeps 4096 bytes.
+  private static func world(cache: Bool? = false, writeBack: Bool? = nil) -> World {
+    var world = World(Drive(awun: 7, awupf: 7, cache: cache))
+    world.target.queue.nomerges = 2
+    if let writeBack { world.target.queue.writeBack = writeBack }
+    world.deriveQueue(.awupf)
+    world.deriveDeviceStatx()
+    return world
+  }
+
+  private static func ask(
+    _ world: World,
+    _ path: WritePath,
+    _ promises: Promises = .powerFailAtomic,
+    writer: Writer? = nil
+  ) -> PathVerdict {
+    let range = WriteRequest.Range.everyPage(sizeBytes: 4096)
+    let request = WriteRequest(range, promises: promises, writer: writer ?? path.writer)
+    return world.verdict(path, request)
+  }
+
+  @Test(arguments: Writer.allCases, WritePath.allCases)
+  func eachPathServesItsOwnWriter(writer: Writer, path: WritePath) {
+    let verdict = Self.ask(Self.world(), path, writer: writer)
+    #expect((verdict.promise != nil) == (writer == path.writer))
+  }
+
+  @Test(arguments: Seed.some(2))
+  func theWrongWriterIsNeverServed(seed: Seed) {
+    var generator = WorldGenerator(seed)
+    for index in 0..<200 {
+      let world = index % 2 == 0 ? generator.device() : generator.file()
+      for _ in 0..<4 {
+        for writer in Writer.allCases {
+          let request = generator.request(in: world, by: writer)
+          let plan = Planner(world.target).plan(request)
+          let served = [plan.kernel, plan.passthrough, plan.plain].map { $0.promise != nil }
+          let text: Comment = "\(request.text), \(world). \(seed.replay)"
+          switch writer {
+          case .buffered: #expect(served == [false, false, false], text)
+          case .direct: #expect(!served[0] && !served[1], text)
+          case .rwfAtomic: #expect(!served[2], text)
+          }
+          #expect(plan.path == (served[0] ? .kernel : served[2] ? .plain : nil), text)
+        }
+      }
+    }
+  }
+
+  @Test(arguments: WritePath.allCases)
+  func aVolatileCacheIsAnAssumptionUnlessDurable(path: WritePath) {
+    for cache in [true, nil] as [Bool?] {
+      let world = Self.world(cache: cache)
+      let assumed = Self.ask(world, path).promise?.assumptions
+      #expect(assumed == [.volatileCacheKeepsWritesWhole])
+      let durable = Self.ask(world, path, [.powerFailAtomic, .durable]).promise?.assumptions
+      #expect(durable == [])
+    }
+    #expect(Self.ask(Self.world(), path).promise?.assumptions == [])
+    #expect(Self.ask(Self.world(), path, .durable).promise?.assumptions == [])
+  }
+
+  @Test(arguments: WritePath.allCases)
+  func durableNeedsFlushesWhereThereIsACache(path: WritePath) {
+    let durable: Promises = [.powerFailAtomic, .durable]
+    let deaf = Self.world(cache: true, writeBack: false)
+    #expect(Self.ask(deaf, path, durable) == .fails(.cacheNeverFlushed))
+    #expect(Self.ask(deaf, path).promise?.assumptions == [.volatileCacheKeepsWritesWhole])
+    #expect(Self.ask(Self.world(cache: nil, writeBack: false), path, durable).promise == nil)
+    #expect(Self.ask(Self.world(cache: false, writeBack: false), path, durable).promise != nil)
+    var doubtful = Self.world(cache: true)
+    doubtful.target.queue.writeBack = nil
+    #expect(Self.ask(doubtful, path, durable).promise == nil)
+  }
+
+  @Test(arguments: WritePath.allCases)
+  func aRemoteNamespaceIsNeverAPlainYes(path: WritePath) {
+    var world = Self.world(cache: true)
+    world.target.fabric = "tcp"
+    let claim = Assumption.fabricsClaim(transport: "tcp")
+    for promises in [.powerFailAtomic, .untorn, .durable] as [Promises] {
+      let promise = Self.ask(world, path, promises).promise
+      #expect(promise == nil || promise?.assumptions.contains(claim) == true)
+    }
+  }
+
+  @Test(arguments: WritePath.allCases)
+  func untornNeedsTheNormalLimitsAndDN(path: WritePath) {
+    var world = Self.world()
+    #expect(Self.ask(world, path, .untorn).promise != nil)
+    for (disabled, verdict) in [
+      (nil, .unknown(.writeAtomicityNormal)), (true, .fails(.normalAtomicityDisabled)),
+    ] as [(Bool?, PathVerdict)] {
+      world.drive.disabled = disabled
+      world.target.drive = .known(world.drive.limits)
+      #expect(Self.ask(world, path, .untorn) == verdict)
+      #expect(Self.ask(world, path).promise != nil)
+    }
+  }
+
+  @Test func whatIsNoTargetOfAPathIsNeverServed() {
+    for kind in [TargetKind.generic, .controller] {
+      var world = Self.world()
+      world.target.kind = kind
+      #expect(Self.ask(world, .kernel).promise == nil)
+      #expect(Self.ask(world, .plain).promise == nil)
+      #expect((Self.ask(world, .passthrough).promise != nil) == (kind == .generic))
+    }
+    for kind in [TargetKind.block, .file, .directory, .controller] {
+      var world = Self.world()
+      world.target.kind = kind
+      #expect(Self.ask(world, .passthrough).promise == nil)
+    }
+  }
+
+  @Test func anObstacleOrMetadataStopsPassthrough() {
+    var world = Self.world()
+    world.target.passthroughObstacle = "shared"
+    #expect(Self.ask(world, .passthrough) == .fails(.obstacle("shared")))
+    world = Self.world()
+    world.drive.metadata = 8
+    world.target.drive = .known(world.drive.limits)
+    #expect(Self.ask(world, .passthrough) == .fails(.metadataFormat(bytes: 8)))
+    #expect(Self.ask(world, .plain) == .unknown(.metadata))
+  }
+}
