@@ -22,6 +22,8 @@ const int nvmeatomic_O_APPEND = O_APPEND;
 _Static_assert(NVMEATOMIC_RWF_ATOMIC == 0x40 && (int)RWF_ATOMIC == 0x40, "RWF_ATOMIC");
 #endif
 _Static_assert((int)RWF_DSYNC == NVMEATOMIC_RWF_DSYNC, "RWF_DSYNC");
+_Static_assert((int)RWF_NOWAIT == NVMEATOMIC_RWF_NOWAIT, "RWF_NOWAIT");
+_Static_assert(sizeof(off_t) == 8, "offsets have 64 bits");
 
 static int result(int value) { return value < 0 ? -errno : value; }
 
@@ -94,4 +96,12 @@ int64_t nvmeatomic_list_directory(const char *path, char *names, size_t capacity
 
 int nvmeatomic_block_size_bytes(int descriptor, uint64_t *bytes) {
   return result(ioctl(descriptor, BLKGETSIZE64, bytes));
+}
+
+int nvmeatomic_disk_sequence(int descriptor, uint64_t *sequence) {
+  return result(ioctl(descriptor, BLKGETDISKSEQ, sequence));
+}
+
+int nvmeatomic_drop_pages(int descriptor, int64_t offset, int64_t count) {
+  return -posix_fadvise(descriptor, offset, count, POSIX_FADV_DONTNEED);
 }

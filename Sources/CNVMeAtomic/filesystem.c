@@ -10,12 +10,16 @@
 /* fs/xfs/libxfs/xfs_fs.h: struct xfs_fsop_geom, 256 bytes, XFS_IOC_FSGEOMETRY. */
 struct xfs_geometry {
   uint32_t block_size;
-  uint32_t words[22];
+  uint32_t words[13];
+  uint64_t log_start;
+  uint64_t more[3];
+  uint32_t version;
   uint32_t flags;
   uint8_t rest[160];
 };
 _Static_assert(sizeof(struct xfs_geometry) == 256, "struct xfs_fsop_geom has 256 bytes");
 _Static_assert(offsetof(struct xfs_geometry, flags) == 92, "flags of struct xfs_fsop_geom");
+_Static_assert(offsetof(struct xfs_geometry, log_start) == 56, "logstart of struct xfs_fsop_geom");
 #define XFS_IOC_FSGEOMETRY _IOR('X', 126, struct xfs_geometry)
 _Static_assert(XFS_IOC_FSGEOMETRY == 0x8100587e, "XFS_IOC_FSGEOMETRY");
 
@@ -32,6 +36,7 @@ int nvmeatomic_xfs_geometry(int descriptor, struct nvmeatomic_xfs_geometry *geom
   if (ioctl(descriptor, XFS_IOC_FSGEOMETRY, &answer) < 0) return -errno;
   geometry->block_size = answer.block_size;
   geometry->flags = answer.flags;
+  geometry->log_start = answer.log_start;
   return 0;
 }
 
@@ -39,6 +44,13 @@ int nvmeatomic_extended_flags(int descriptor, uint32_t *flags) {
   struct fsxattr attributes = {0};
   if (ioctl(descriptor, FS_IOC_FSGETXATTR, &attributes) < 0) return -errno;
   *flags = attributes.fsx_xflags;
+  return 0;
+}
+
+int nvmeatomic_inode_flags(int descriptor, uint32_t *flags) {
+  int answer = 0;
+  if (ioctl(descriptor, FS_IOC_GETFLAGS, &answer) < 0) return -errno;
+  *flags = (uint32_t)answer;
   return 0;
 }
 
@@ -73,7 +85,8 @@ int nvmeatomic_signature(int descriptor, char *name, size_t capacity) {
   if (blkid_probe_set_device(probe, descriptor, 0, 0) != 0 ||
       blkid_probe_enable_superblocks(probe, 1) != 0 ||
       blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE) != 0 ||
-      blkid_probe_enable_partitions(probe, 1) != 0)
+      blkid_probe_enable_partitions(probe, 1) != 0 ||
+      blkid_probe_set_partitions_flags(probe, BLKID_PARTS_FORCE_GPT) != 0)
     status = failure();
   else
     status = look_up(probe, name, capacity);

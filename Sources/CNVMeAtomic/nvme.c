@@ -5,7 +5,10 @@
 #include <string.h>
 
 /* libnvme returns a positive NVMe status, or -1 with errno set. */
-static int status_or_errno(int status) { return status < 0 ? -errno : status; }
+static int status_or_errno(int status) {
+  if (status >= 0) return status;
+  return errno != 0 ? -errno : -EIO;
+}
 
 static int identify(int descriptor, enum nvme_identify_cns cns, uint32_t nsid, uint8_t *page) {
   struct nvme_identify_args arguments = {

@@ -23,6 +23,7 @@ int nvmeatomic_block_signals(void) {
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGHUP);
   sigaddset(&set, SIGXFSZ);
+  sigaddset(&set, SIGPIPE);
   return -pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 

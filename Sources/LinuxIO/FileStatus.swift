@@ -22,6 +22,8 @@ package struct FileStatus: Sendable, Equatable {
 
   package var kind: Kind
   package var inode: UInt64
+  /// `stx_btime`; `nil` where the filesystem does not keep it.
+  package var birth: Time?
   package var sizeBytes: UInt64
   /// The device a file lies on.
   package var device: DeviceNumber
@@ -33,6 +35,12 @@ package struct FileStatus: Sendable, Equatable {
   package var directIO: DirectIOAlignment?
   /// `nil` when the kernel does not report `STATX_WRITE_ATOMIC` for this file.
   package var atomicWrite: AtomicWriteFields?
+
+  /// Seconds and nanoseconds.
+  package struct Time: Sendable, Hashable {
+    package var seconds: UInt64
+    package var nanoseconds: UInt64
+  }
 
   /// Alignment, in bytes, that `O_DIRECT` wants. `offsetBytes` is 0 where there is no direct I/O.
   package struct DirectIOAlignment: Sendable, Equatable {
@@ -106,6 +114,9 @@ package struct FileStatus: Sendable, Equatable {
       default: .other
       }
     inode = raw.ino
+    if raw.mask & NVMEATOMIC_STATX_BTIME != 0 {
+      birth = Time(seconds: raw.btime_seconds, nanoseconds: raw.btime_nanoseconds)
+    }
     sizeBytes = raw.size
     device = DeviceNumber(major: raw.dev_major, minor: raw.dev_minor)
     representedDevice = DeviceNumber(major: raw.rdev_major, minor: raw.rdev_minor)

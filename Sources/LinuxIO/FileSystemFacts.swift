@@ -11,10 +11,15 @@ package struct FileSystemFacts: Sendable, Equatable {
   package var reflink: Bool?
   /// XFS only: made with `exchange=1`; `nil` elsewhere.
   package var exchangeRange: Bool?
+  /// XFS only: the log lies on another device.
+  package var externalLog: Bool?
+  /// ext4 only: the file maps by extents.
+  package var extents: Bool?
   /// The file's data lie on XFS's real-time device. `nil` where the question has no answer.
   package var realtime: Bool?
 
   package static let xfsMagic: Int64 = 0x5846_5342
+  package static let ext4Magic: Int64 = 0xef53
 
   package init(
     magic: Int64,
@@ -36,12 +41,19 @@ package struct FileSystemFacts: Sendable, Equatable {
     // SAFETY: the shim fills one structure.
     _ = try kernelValue(unsafe nvmeatomic_statfs(descriptor.rawValue, &raw))
     self.init(magic: raw.magic, blockSizeBytes: raw.block_size)
+    if magic == Self.ext4Magic {
+      var flags: UInt32 = 0
+      // SAFETY: the shim fills one integer.
+      _ = try kernelValue(unsafe nvmeatomic_inode_flags(descriptor.rawValue, &flags))
+      extents = flags & 0x80000 != 0
+    }
     guard magic == Self.xfsMagic else { return }
     var geometry = nvmeatomic_xfs_geometry()
     // SAFETY: the shim fills one structure, and one integer.
     _ = try kernelValue(unsafe nvmeatomic_xfs_geometry(descriptor.rawValue, &geometry))
     blockSizeBytes = geometry.block_size
     reflink = geometry.flags & NVMEATOMIC_XFS_GEOM_REFLINK != 0
+    externalLog = geometry.log_start == 0
     exchangeRange = geometry.flags & NVMEATOMIC_XFS_GEOM_EXCHANGE_RANGE != 0
     var flags: UInt32 = 0
     // SAFETY: as above.

@@ -49,6 +49,21 @@ package struct OwnedFileDescriptor: ~Copyable {
     return bytes
   }
 
+  /// The disk's sequence number. The corresponding request is `BLKGETDISKSEQ` (Linux 5.15).
+  package func diskSequence() throws(Errno) -> UInt64 {
+    var sequence: UInt64 = 0
+    // SAFETY: the kernel writes one 64-bit integer, and `sequence` is one.
+    _ = try kernelValue(unsafe nvmeatomic_disk_sequence(rawValue, &sequence))
+    return sequence
+  }
+
+  /// Drops clean pages of a range from the page cache; dirty and mapped ones stay.
+  ///
+  /// The corresponding call is `posix_fadvise(3)` with `POSIX_FADV_DONTNEED`.
+  package func dropPages(offset: Int64, count: Int64) throws(Errno) {
+    _ = try kernelValue(nvmeatomic_drop_pages(rawValue, offset, count))
+  }
+
   /// Reads up to `buffer.count` bytes at the current position; 0 at the end.
   ///
   /// The corresponding system call is `read(2)`. Interrupted calls are repeated.
@@ -94,6 +109,8 @@ package struct WriteFlags: OptionSet, Sendable {
     self.rawValue = rawValue
   }
 
+  /// `RWF_NOWAIT` (Linux 4.13): fails with `EAGAIN` instead of waiting.
+  package static let noWait = WriteFlags(rawValue: NVMEATOMIC_RWF_NOWAIT)
   /// `RWF_DSYNC` (Linux 4.7): durable when the call returns.
   package static let dataSync = WriteFlags(rawValue: NVMEATOMIC_RWF_DSYNC)
   /// `RWF_ATOMIC` (Linux 6.11): all of it or nothing survives a power failure.

@@ -1,4 +1,5 @@
 import CNVMeAtomic
+import Glibc
 package import SystemPackage
 
 /// Facts about the running kernel and this process.
@@ -23,7 +24,12 @@ package enum HostProcess {
   /// How long a file this process may make, in bytes. `RLIMIT_FSIZE` of `getrlimit(2)`.
   package static var fileSizeLimitBytes: UInt64 { nvmeatomic_file_size_limit() }
 
-  /// Holds back SIGINT, SIGTERM, SIGHUP and SIGXFSZ until exit.
+  /// Waits. The corresponding call is `usleep(3)`.
+  package static func pause(milliseconds: UInt32) {
+    usleep(milliseconds * 1000)
+  }
+
+  /// Holds back SIGINT, SIGTERM, SIGHUP, SIGXFSZ and SIGPIPE until exit.
   package static func blockSignals() {
     _ = nvmeatomic_block_signals()
   }

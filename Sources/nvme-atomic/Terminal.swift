@@ -8,8 +8,12 @@ enum Terminal {
     write(text + "\n", to: .standardOutput)
   }
 
+  /// One line, whatever a path or a message holds.
   static func printError(_ text: String) {
-    write(text + "\n", to: .standardError)
+    let line = String(
+      String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 ? "?" : $0 })
+    )
+    write(line + "\n", to: .standardError)
   }
 
   static func exit(_ code: ExitCode) -> Never {

@@ -52,17 +52,11 @@ struct WriteCommand: ParsableCommand {
 
   func run() throws {
     do throws(Failure) {
-      let report = Probe().report(on: target)
-      if let error = report.error { throw Failure(.target(error), target: target) }
-      // More than the limit need not be read to be refused, and nothing where nothing is taken.
-      guard let statx = report.limits.statx, statx.acceptsAtomicWrites else {
-        throw Failure(.refused(.kernelOffersNone), target: target)
-      }
-      let bytes = try InputFile.read(input, upToBytes: Int(statx.atomicWriteUnitMax ?? 0))
-      let range = WriteRequest.Range.one(
-        offsetBytes: at.bytes,
-        lengthBytes: UInt64(bytes.count)
-      )
+      let bytes = try InputFile.read(input, upToBytes: Self.inputLimit(probe()))
+      // The limits as of now: the input may have been waited for.
+      let report = try probe()
+      InterruptGuard.holdUntilExit()
+      let range = WriteRequest.Range.one(offsetBytes: at.bytes, lengthBytes: UInt64(bytes.count))
       if explain, !json { printVerdicts(report, range) }
       let receipt = try write(bytes, range, report)
       Terminal.print(
@@ -73,6 +67,20 @@ struct WriteCommand: ParsableCommand {
       Terminal.printError(error.line)
       throw error.exitCode
     }
+  }
+
+  private func probe() throws(Failure) -> TargetReport {
+    let report = Probe().report(on: target)
+    if let error = report.error { throw Failure(.target(error), target: target) }
+    return report
+  }
+
+  /// More than the limit need not be read to be refused, and nothing where nothing is taken.
+  private static func inputLimit(_ report: TargetReport) throws(Failure) -> Int {
+    guard let statx = report.limits.statx, statx.acceptsAtomicWrites else {
+      throw Failure(.refused(.kernelOffersNone), target: report.path)
+    }
+    return Int(statx.atomicWriteUnitMax ?? 0)
   }
 
   private func write(
@@ -93,7 +101,6 @@ struct WriteCommand: ParsableCommand {
         opening: report,
         overwritingExistingData: overwriteExistingData
       )
-      InterruptGuard.holdUntilExit()
       return try writer.write(
         AlignedBuffer(copying: bytes),
         atBytes: at.bytes,
@@ -132,7 +139,7 @@ struct WriteCommand: ParsableCommand {
       "power_fail_atomic": .string(
         receipt.powerFailAtomic.assumptions.isEmpty ? "yes" : "assumed"
       ),
-      "durable": .bool(receipt.isDurable),
+      "durable": .optional(receipt.isDurable),
       "bytes": .number(receipt.lengthBytes),
       "ranges": .array([
         .object([

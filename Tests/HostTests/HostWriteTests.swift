@@ -43,7 +43,7 @@ struct HostWriteTests {
             durability: .onReturn
           )
           #expect(receipt.powerFailAtomic == PathPromise(backing: .software))
-          #expect(receipt.isDurable)
+          #expect(receipt.isDurable == true)
           model.replaceSubrange(offset..<offset + length, with: bytes)
           seed += 1
         }

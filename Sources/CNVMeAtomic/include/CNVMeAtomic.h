@@ -12,6 +12,7 @@
 /* ---- Files (files.c) ------------------------------------------------------------------- */
 
 enum : int {
+  NVMEATOMIC_RWF_NOWAIT = 0x08, /* fail instead of waiting, Linux 4.13 */
   NVMEATOMIC_RWF_DSYNC = 0x02,  /* per-write O_DSYNC, Linux 4.7 */
   NVMEATOMIC_RWF_ATOMIC = 0x40, /* Linux 6.11 */
 };
@@ -44,6 +45,10 @@ int64_t nvmeatomic_realpath(const char *path, char *resolved, size_t capacity);
 int64_t nvmeatomic_list_directory(const char *path, char *names, size_t capacity);
 /* Size in bytes of a block device. In C because BLKGETSIZE64 is a macro with a cast. */
 int nvmeatomic_block_size_bytes(int descriptor, uint64_t *bytes);
+/* BLKGETDISKSEQ (Linux 5.15), a macro with a cast, which bookworm's headers have. */
+int nvmeatomic_disk_sequence(int descriptor, uint64_t *sequence);
+/* Drops clean pages of a range from the page cache. posix_fadvise(3), POSIX_FADV_DONTNEED. */
+int nvmeatomic_drop_pages(int descriptor, int64_t offset, int64_t count);
 
 /* statx(2) as of Linux 6.16. Declared here because bookworm's headers lack the last fields; its
  * layout is pinned by _Static_assert in statx.c. */
@@ -53,7 +58,9 @@ struct nvmeatomic_statx {
   uint32_t nlink, uid, gid;
   uint16_t mode, spare0;
   uint64_t ino, size, blocks, attributes_mask;
-  uint64_t times[8];
+  uint64_t atime[2];
+  uint64_t btime_seconds, btime_nanoseconds; /* the upper half of the second one is padding */
+  uint64_t other_times[4];
   uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
   uint64_t mnt_id;
   uint32_t dio_mem_align, dio_offset_align;
@@ -66,6 +73,7 @@ struct nvmeatomic_statx {
 
 enum : uint32_t {
   NVMEATOMIC_STATX_BASIC_STATS = 0x7ff,
+  NVMEATOMIC_STATX_BTIME = 0x800,
   NVMEATOMIC_STATX_MNT_ID = 0x1000,
   NVMEATOMIC_STATX_DIOALIGN = 0x2000,
   NVMEATOMIC_STATX_WRITE_ATOMIC = 0x10000,
@@ -87,6 +95,7 @@ int nvmeatomic_statfs(int descriptor, struct nvmeatomic_filesystem *filesystem);
 struct nvmeatomic_xfs_geometry {
   uint32_t block_size; /* bytes */
   uint32_t flags;      /* XFS_FSOP_GEOM_FLAGS_* */
+  uint64_t log_start;  /* 0: the log is on another device */
 };
 enum : uint32_t {
   NVMEATOMIC_XFS_GEOM_REFLINK = 1u << 20,
@@ -96,6 +105,8 @@ enum : uint32_t {
 int nvmeatomic_xfs_geometry(int descriptor, struct nvmeatomic_xfs_geometry *geometry);
 /* FS_IOC_FSGETXATTR's fsx_xflags; bit 0 is FS_XFLAG_REALTIME. */
 int nvmeatomic_extended_flags(int descriptor, uint32_t *flags);
+/* FS_IOC_GETFLAGS; ext4 sets 0x80000 (FS_EXTENT_FL) on files that map by extents. */
+int nvmeatomic_inode_flags(int descriptor, uint32_t *flags);
 
 /* The name of the filesystem, RAID or partition-table signature on a block device ("" when there
  * is none), by libblkid. In C because its probe is an opaque handle to be freed on every path. */
@@ -115,7 +126,7 @@ int nvmeatomic_nsid(int descriptor);
 
 int nvmeatomic_kernel_release(char *release, size_t capacity);
 /* Holds back SIGINT, SIGTERM and SIGHUP, so that a write and its report are not parted, and
- * SIGXFSZ, so that a file size limit is an error. */
+ * SIGXFSZ and SIGPIPE, so that a file size limit and a closed pipe are errors. */
 int nvmeatomic_block_signals(void);
 uint32_t nvmeatomic_effective_uid(void);
 /* RLIMIT_FSIZE in bytes, UINT64_MAX for none. */

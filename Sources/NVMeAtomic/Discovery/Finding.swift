@@ -119,6 +119,8 @@ public enum FindingCode: String, Sendable, CaseIterable {
   case multipleAtomicityMode = "multiple-atomicity-mode"
   /// NMIC bit 0 is set.
   case sharedNamespace = "shared-namespace"
+  /// Native multipath: head and path have different queue settings.
+  case pathsDisagree = "paths-disagree"
   /// Native multipath with several paths, whose limits may differ.
   case pathsNotExamined = "paths-not-examined"
   /// A fabrics target may derive its unit from a block size.

@@ -19,7 +19,7 @@ extension Findings {
           .kernel,
           "Adjacent atomic writes submitted in one batch are merged up to "
             + "\(ByteText(mergedMaximum)) and then all rejected.",
-          remedy: "echo 2 | sudo tee /sys/block/\(diskName)/queue/nomerges"
+          remedy: setQueue("nomerges", to: "2")
         )
       )
     }
@@ -160,7 +160,7 @@ extension Findings {
         .kernel,
         "Ordinary direct writes are not kept whole: the block layer may merge neighbours into "
           + "commands of up to \(ByteText(kilobytes.multipliedOrMax(by: 1024))).",
-        remedy: "echo 2 | sudo tee /sys/block/\(diskName)/queue/nomerges"
+        remedy: setQueue("nomerges", to: "2")
       )
     ]
   }
@@ -191,8 +191,9 @@ extension Findings {
           .cacheNeverFlushed,
           .blocking,
           .kernel,
-          "The drive caches writes and the kernel sends no flush: no write is durable.",
-          remedy: "echo 'write back' | sudo tee /sys/block/\(diskName)/queue/write_cache"
+          "The drive caches writes and the kernel sends no flush: no write is durable, unless the "
+            + "drive keeps this namespace out of its cache.",
+          remedy: setQueue("write_cache", to: "'write back'")
         )
       )
     }

@@ -5,6 +5,10 @@ struct FindingFacts {
   var diskNode = ""
   /// The disk's kind in the stack, `namespace` or what else.
   var diskKind: String?
+  /// The hidden disk that a native multipath head passes requests on to, when there is one.
+  var pathDisk: String?
+  /// Whether head and path have different queue settings.
+  var pathsDisagree = false
   var driveFailure: String?
   var lacksPermission = false
   var unreadableAttributes: [String] = []
@@ -26,6 +30,13 @@ struct Findings {
   var device: DeviceLimits? { target.drive.limits }
   var queue: QueueLimits { target.queue }
   var diskName: String { facts.diskNode.lastComponent }
+
+  /// A command that sets a queue attribute, of a multipath head and of its path alike.
+  func setQueue(_ attribute: String, to value: String) -> String {
+    let disks = [diskName] + (facts.pathDisk.map { [$0] } ?? [])
+    return "echo \(value) | sudo tee "
+      + disks.map { "/sys/block/\($0)/queue/\(attribute)" }.joined(separator: " ")
+  }
 
   /// All findings, most severe first, else in the order of the layers.
   var all: [Finding] {
@@ -152,6 +163,17 @@ struct Findings {
         )
       )
     }
+    if facts.pathsDisagree, let path = facts.pathDisk {
+      found.append(
+        Finding(
+          .pathsDisagree,
+          .warning,
+          .kernel,
+          "Requests to \(facts.diskNode) pass through \(path), whose queue settings differ; only what "
+            + "both say is counted."
+        )
+      )
+    }
     if let fabric = target.fabric {
       found.append(
         Finding(
@@ -207,6 +229,7 @@ struct Findings {
 
   private var filesystem: [Finding] {
     guard let filesystem = target.filesystem else { return [] }
+    if filesystem.type == "unknown" { return [] }
     guard ["ext4", "xfs"].contains(filesystem.type) else {
       return [
         Finding(
@@ -224,7 +247,8 @@ struct Findings {
           .journalledData,
           .blocking,
           .filesystem,
-          "Data of this file are journalled: the kernel takes RWF_ATOMIC and does not keep it.",
+          "The file takes no direct I/O, as where its data are journalled, inline or verified: the "
+            + "kernel takes RWF_ATOMIC on it and does not keep it.",
           remedy: "chattr -j \(report.path)   # or mount without data=journal"
         )
       ]

@@ -6,6 +6,12 @@ struct MountTable {
     var mountPoint: String
     var type: String
     var source: String
+    /// Options of the mount and of the filesystem, comma-separated.
+    var options: String
+
+    func hasOption(_ name: String) -> Bool {
+      options.split(separator: ",").contains { $0 == name }
+    }
   }
 
   private let lines: [Substring.UTF8View]
@@ -39,7 +45,9 @@ struct MountTable {
       device: unescape(fields[2]),
       mountPoint: unescape(fields[4]),
       type: unescape(fields[dash + 1]),
-      source: unescape(fields[dash + 2])
+      source: unescape(fields[dash + 2]),
+      options: unescape(fields[5]) + ","
+        + (dash + 3 < fields.count ? unescape(fields[dash + 3]) : "")
     )
   }
 

@@ -80,27 +80,28 @@ package struct TargetProbe<System: Machine> {
     }
     let isController = subsystem == "nvme"
     setKind(isController ? .controller : .generic)
-    let controller = isController ? path : controllerPath(above: path)
     // The kernel's name, as in every entry: the path given may be a link.
     facts.diskNode = BlockDevice.node(of: path.lastComponent)
     push(facts.diskNode, report.kind?.rawValue ?? "", start: 0, parents: [])
-    if !isController {
-      report.limits.startBytes = 0
-      // The sibling block device: ng0n1 and nvme0n1 are one namespace.
-      let disk = path.parentPath + "/nvme" + path.lastComponent.dropFirst(2)
-      if sysfs.exists(disk) {
-        report.limits.queue = sysfs.queueLimits(ofDisk: disk)
-        report.limits.sizeBytes = sysfs.number(disk + "/size").map { $0.multipliedOrMax(by: 512) }
-        facts.diskNode = BlockDevice.node(of: disk.lastComponent)
-        notePassthroughObstacles(BlockDevice.node(of: disk.lastComponent), disk, partition: nil)
-      }
-    }
+    if !isController { describeSibling(of: path.lastComponent) }
     describeNVMe(
       node: report.path,
       expected: status.representedDevice,
-      controllers: controller.map { [$0] } ?? [],
+      leading: isController ? Leading(controllers: [path], paths: 1) : leading(to: path),
       wantsNamespace: !isController
     )
+  }
+
+  /// The block device of a character device: `ng0n1` and `nvme0n1` are one namespace.
+  private mutating func describeSibling(of generic: String) {
+    report.limits.startBytes = 0
+    let name = "nvme" + generic.dropFirst(2)
+    guard let disk = try? machine.canonicalPath(of: "/sys/block/" + name) else { return }
+    report.limits.queue = sysfs.queueLimits(ofDisk: disk)
+    report.queue = report.limits.queue
+    report.limits.sizeBytes = sysfs.number(disk + "/size").map { $0.multipliedOrMax(by: 512) }
+    facts.diskNode = BlockDevice.node(of: name)
+    notePassthroughObstacles(facts.diskNode, disk, partition: nil)
   }
 
   private mutating func probeFile(_ status: FileStatus) {
@@ -138,9 +139,17 @@ package struct TargetProbe<System: Machine> {
     filesystem.reflink = facts?.reflink
     filesystem.exchangeRange = facts?.exchangeRange
     filesystem.realtime = facts?.realtime
-    report.limits.filesystem = filesystem
+    filesystem.externalLog = facts?.externalLog
+    filesystem.extents = facts?.extents
+    filesystem.barriers = mount.map { !$0.hasOption("nobarrier") && !$0.hasOption("barrier=0") }
     // A device number with major 0 belongs to no block device.
-    guard status.device.major != 0, let device = BlockDevice(status.device, &sysfs) else {
+    let device = status.device.major == 0 ? nil : BlockDevice(status.device, &sysfs)
+    if filesystem.type == "ext4", let device {
+      filesystem.journal = sysfs.text("/sys/fs/ext4/\(device.name)/journal_task")
+        .map { $0 != "<none>" }
+    }
+    report.limits.filesystem = filesystem
+    guard let device else {
       report.limits.drive =
         ["tmpfs", "ramfs"].contains(filesystem.type)
         ? .none : .unknown(.stacked("\(filesystem.type) without a single block device"))
@@ -149,8 +158,18 @@ package struct TargetProbe<System: Machine> {
     descend(to: device, parents: [file], number: status.device)
   }
 
-  /// Describes a block device and everything below it.
+  /// Describes a block device and everything below it, and makes sure that it was one device
+  /// throughout: numbers and names are given anew when a drive is replaced.
   private mutating func descend(to device: BlockDevice, parents: [Int], number: DeviceNumber) {
+    let sequence = sysfs.number(device.diskSysfs + "/diskseq")
+    report.identity?.diskSequence = parents.isEmpty ? sequence : nil
+    describe(device, parents: parents, number: number)
+    if sysfs.number(device.diskSysfs + "/diskseq") != sequence {
+      report.limits.drive = .unknown(.identify("the drive was replaced while it was being read"))
+    }
+  }
+
+  private mutating func describe(_ device: BlockDevice, parents: [Int], number: DeviceNumber) {
     let diskKind = device.diskKind(sysfs)
     var above = push(
       device.node,
@@ -165,6 +184,7 @@ package struct TargetProbe<System: Machine> {
     facts.diskKind = diskKind
     report.limits.startBytes = device.isPartition ? device.partitionStartBytes : 0
     report.limits.queue = sysfs.queueLimits(ofDisk: device.diskSysfs)
+    report.queue = report.limits.queue
     guard diskKind == "namespace" else {
       report.limits.drive = .unknown(.stacked(stackText(diskKind)))
       return descendToMembers(of: device.diskSysfs, above: above)
@@ -182,7 +202,7 @@ package struct TargetProbe<System: Machine> {
     describeNVMe(
       node: parents.isEmpty && !device.isPartition ? report.path : device.diskNode,
       expected: disk,
-      controllers: controllers(ofDisk: device.diskSysfs),
+      leading: leading(to: device.diskSysfs),
       wantsNamespace: true,
       above: above
     )
@@ -203,24 +223,45 @@ package struct TargetProbe<System: Machine> {
     return DeviceNumber(major: major, minor: minor)
   }
 
-  /// The controllers that lead to a namespace: one, or under native multipath all of its paths.
-  private func controllers(ofDisk disk: String) -> [String] {
-    guard let parent = try? machine.canonicalPath(of: disk + "/device") else { return [] }
-    guard sysfs.linkName(parent + "/subsystem") == "nvme-subsystem" else { return [parent] }
-    return sysfs.names(parent)
+  /// The controllers that lead to a namespace, and under native multipath its hidden path disks.
+  ///
+  /// The head `nvme1n2` passes requests on to `nvme1cCn2` of controller `nvmeC`, which splits,
+  /// merges and flushes by its own settings (`drivers/nvme/host/multipath.c`).
+  private mutating func leading(to disk: String) -> Leading {
+    guard let parent = try? machine.canonicalPath(of: disk + "/device") else {
+      return Leading(controllers: [], paths: 0)
+    }
+    guard sysfs.linkName(parent + "/subsystem") == "nvme-subsystem" else {
+      return Leading(controllers: [parent], paths: 1)
+    }
+    let controllers = sysfs.names(parent)
       .filter { $0.hasPrefix("nvme") && $0.dropFirst(4).allSatisfy(\.isNumber) }
       .compactMap { try? machine.canonicalPath(of: parent + "/" + $0) }
+    let numbers = disk.lastComponent.drop { !$0.isNumber }.split(separator: "n")
+    guard numbers.count == 2 else { return Leading(controllers: controllers, paths: 0) }
+    let paths = controllers.compactMap { controller -> String? in
+      let number = controller.lastComponent.dropFirst(4)
+      let path = "\(controller)/nvme\(numbers[0])c\(number)n\(numbers[1])"
+      return sysfs.exists(path) ? path : nil
+    }
+    if let path = paths.first, paths.count == 1 {
+      let below = sysfs.queueLimits(ofDisk: path)
+      facts.pathDisk = path.lastComponent
+      facts.pathsDisagree = below != report.limits.queue
+      report.limits.queue = report.limits.queue.agreeing(with: below)
+    }
+    return Leading(controllers: controllers, paths: paths.count)
   }
 
-  private func controllerPath(above generic: String) -> String? {
-    let parent = try? machine.canonicalPath(of: generic + "/device")
-    return parent.flatMap { sysfs.linkName($0 + "/subsystem") == "nvme" ? $0 : nil }
+  private struct Leading {
+    var controllers: [String]
+    var paths: Int
   }
 
   private mutating func describeNVMe(
     node: String,
     expected: DeviceNumber,
-    controllers: [String],
+    leading: Leading,
     wantsNamespace: Bool,
     above: Int = 0
   ) {
@@ -230,7 +271,7 @@ package struct TargetProbe<System: Machine> {
       wantsNamespace: wantsNamespace,
       machine
     )
-    if let controller = controllers.first {
+    if let controller = leading.controllers.first {
       report.controller = ControllerReport(
         name: controller.lastComponent,
         transport: sysfs.text(controller + "/transport"),
@@ -257,10 +298,15 @@ package struct TargetProbe<System: Machine> {
     }
     report.namespace = NamespaceReport(
       nsid: answers.nsid,
-      paths: controllers.count,
+      paths: leading.paths,
       identify: answers.identifyNamespace
     )
-    report.limits.drive = drive(answers, paths: controllers.count)
+    report.limits.drive = drive(answers, paths: leading.paths)
+    if answers.identifyNamespace?.isShared == true {
+      report.limits.passthroughObstacle =
+        report.limits.passthroughObstacle
+        ?? "the namespace is shared (NMIC), and other hosts may write to it"
+    }
   }
 
   private func drive(_ answers: DriveAnswers, paths: Int) -> DriveKnowledge {
@@ -306,20 +352,22 @@ package struct TargetProbe<System: Machine> {
       let node = BlockDevice.node(of: sysfsPath.lastComponent)
       let number = sysfs.text(sysfsPath + "/dev") ?? ""
       if let mountPoint = table.mountPoint(ofDevice: number, node: node) {
-        report.limits.passthroughObstacle = "\(node) is mounted at \(mountPoint)"
-        return
+        return noteUse("\(node) is mounted at \(mountPoint)")
       }
       if swaps.utf8.split(separator: UInt8(ascii: "\n")).contains(where: {
         $0.starts(with: "\(node) ".utf8) || $0.starts(with: "\(node)\t".utf8)
       }) {
-        report.limits.passthroughObstacle = "\(node) is swap space"
-        return
+        return noteUse("\(node) is swap space")
       }
       if let holder = sysfs.names(sysfsPath + "/holders").first {
-        report.limits.passthroughObstacle = "\(node) is held by \(holder)"
-        return
+        return noteUse("\(node) is held by \(holder)")
       }
     }
+  }
+
+  private mutating func noteUse(_ clause: String) {
+    report.user = clause
+    report.limits.passthroughObstacle = clause
   }
 
   private func partitions(of disk: String) -> [String] {

@@ -23,6 +23,12 @@ public struct TargetReport: Sendable {
   /// The answer, when a question was asked.
   public var answer: Answer?
 
+  /// `queue/` as read of the disk that backs the target directly.
+  ///
+  /// Under native multipath ``limits`` keep only what its path agrees to.
+  public var queue = QueueLimits()
+  /// Who uses the device, as a clause; `nil` when nobody was found.
+  public var user: String?
   /// What the path stood for when it was looked at.
   var identity: TargetIdentity?
 
@@ -43,11 +49,16 @@ struct TargetIdentity: Hashable, Sendable {
   var device: DeviceNumber
   var inode: UInt64
   var represented: DeviceNumber
+  /// When the inode was made: filesystems give a freed inode number out again at once.
+  var birth: FileStatus.Time?
+  /// `diskseq` (Linux 5.15), which no two disks share between boots; device numbers they do.
+  var diskSequence: UInt64?
 
   init(_ status: FileStatus) {
     device = status.device
     inode = status.inode
     represented = status.representedDevice
+    birth = status.birth
   }
 }
 

@@ -30,6 +30,27 @@ public struct QueueLimits: Hashable, Sendable {
 
   /// Nothing known.
   public init() {}
+
+  /// Only what another queue that the same requests pass through says too.
+  public func agreeing(with other: QueueLimits) -> QueueLimits {
+    var both = self
+    func keep<Value: Equatable>(_ field: WritableKeyPath<QueueLimits, Value?>) {
+      if self[keyPath: field] != other[keyPath: field] { both[keyPath: field] = nil }
+    }
+    keep(\.atomicWriteUnitMinBytes)
+    keep(\.atomicWriteUnitMaxBytes)
+    keep(\.atomicWriteMaxBytes)
+    keep(\.atomicWriteBoundaryBytes)
+    keep(\.logicalBlockSize)
+    keep(\.physicalBlockSize)
+    keep(\.maxSectorsKB)
+    keep(\.maxHWSectorsKB)
+    keep(\.maxSegments)
+    keep(\.chunkSectors)
+    keep(\.nomerges)
+    keep(\.writeBack)
+    return both
+  }
 }
 
 /// What `statx(2)` reports for the target itself.

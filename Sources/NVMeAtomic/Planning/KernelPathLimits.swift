@@ -35,10 +35,16 @@ public struct KernelPathLimits: Hashable, Sendable {
     }
     let split = target.hardwareAndSoftware
     if split.softwareMaximumBytes != 0 || target.filesystem?.reflink == true,
-      let device = target.drive.limits, device.volatileWriteCache != false,
-      target.queue.writeBack == false
+      target.drive.limits?.volatileWriteCache != false, target.queue.writeBack != true
     {
-      makeUnavailable(PlanRefusal.cacheNeverFlushed.description)
+      // What moves blocks in a log needs the log flushed.
+      if target.drive.limits != nil, target.queue.writeBack == false {
+        makeUnavailable(PlanRefusal.cacheNeverFlushed.description)
+      } else if case .unknown(let fact) = target.drive, target.queue.writeBack == false {
+        reason = Assumption.nothingCaches(fact).description
+      } else {
+        reason = MissingFact.queue("write_cache").description
+      }
       return
     }
     // What XFS keeps in software needs no word of the drive.
@@ -94,21 +100,31 @@ extension TargetLimits {
       return HardwareAndSoftware(hardwareMaximumBytes: unitMaximum, softwareMaximumBytes: 0)
     }
     switch filesystem?.type {
-    case "ext4":
-      return HardwareAndSoftware(
-        hardwareMaximumBytes: unitMaximum,
-        softwareMaximumBytes: 0
-      )
+    case "ext4": return ext4Hardware(unitMaximum)
     case "xfs": return xfsHardwareAndSoftware(unitMaximum)
     default: return HardwareAndSoftware()
     }
   }
 
-  private func xfsHardwareAndSoftware(_ unitMaximum: UInt64) -> HardwareAndSoftware {
-    let optimal = UInt64(statx?.atomicWriteUnitMaxOpt ?? 0)
-    guard filesystem?.realtime == false, let reflink = filesystem?.reflink else {
+  /// Longer than a block, ext4 rests on its journal; without extents it does no direct I/O.
+  private func ext4Hardware(_ unitMaximum: UInt64) -> HardwareAndSoftware {
+    guard filesystem?.extents == true, let block = filesystem?.blockSize else {
       return HardwareAndSoftware()
     }
+    if unitMaximum <= block || (filesystem?.journal == true && filesystem?.barriers == true) {
+      return HardwareAndSoftware(hardwareMaximumBytes: unitMaximum, softwareMaximumBytes: 0)
+    }
+    guard filesystem?.journal != nil, filesystem?.barriers != nil else {
+      return HardwareAndSoftware()
+    }
+    return HardwareAndSoftware(hardwareMaximumBytes: block, softwareMaximumBytes: 0)
+  }
+
+  private func xfsHardwareAndSoftware(_ unitMaximum: UInt64) -> HardwareAndSoftware {
+    let optimal = UInt64(statx?.atomicWriteUnitMaxOpt ?? 0)
+    guard filesystem?.realtime == false, filesystem?.externalLog == false,
+      let reflink = filesystem?.reflink
+    else { return HardwareAndSoftware() }
     if !reflink {
       return HardwareAndSoftware(hardwareMaximumBytes: unitMaximum, softwareMaximumBytes: 0)
     }
@@ -131,9 +147,10 @@ extension TargetLimits {
     if !driveServes {
       return HardwareAndSoftware(hardwareMaximumBytes: 0, softwareMaximumBytes: unitMaximum)
     }
-    // Linux 6.13 to 6.15 writes single blocks through the drive and has no optimal length to tell.
+    // One block, and no optimal length to tell: Linux 6.13 to 6.15 writes it by the drive, newer
+    // ones (`max_atomic_write`, a small log) fall to software where the block is shared.
     return unitMaximum == blockSize
-      ? HardwareAndSoftware(hardwareMaximumBytes: unitMaximum, softwareMaximumBytes: 0)
+      ? HardwareAndSoftware(hardwareMaximumBytes: unitMaximum, softwareMaximumBytes: unitMaximum)
       : HardwareAndSoftware()
   }
 

@@ -66,10 +66,3 @@ extension TargetLimits {
     return min(device.maximumTransferBytes ?? .max, kilobytes.multipliedOrMax(by: 1024))
   }
 }
-
-extension UInt64 {
-  func multipliedOrMax(by factor: UInt64) -> UInt64 {
-    let (product, overflow) = multipliedReportingOverflow(by: factor)
-    return overflow ? .max : product
-  }
-}

@@ -39,19 +39,28 @@ public struct PathPromise: Hashable, Sendable {
   }
 }
 
+extension PathPromise {
+  /// Whether a flush is known to reach what caches writes.
+  var keepsDurability: Bool {
+    !assumptions.contains { if case .nothingCaches = $0 { true } else { false } }
+  }
+}
+
 /// What a promise rests on besides facts.
 public enum Assumption: Hashable, Sendable {
   /// A completed write in a volatile cache, not flushed, is expected to stay whole; nobody says so.
   case volatileCacheKeepsWritesWhole
   /// The kernel's word alone: the drive could not be asked.
   case kernelWordOnly(MissingFact)
+  /// The kernel flushes nothing, and its word is all there is that nothing below caches writes.
+  case nothingCaches(MissingFact)
   /// A fabrics target's word, which often is a block size under another name.
   case fabricsClaim(transport: String)
 
   /// Whether it stands for a fact that could be known and is not, so that no yes may rest on it.
   public var isDoubt: Bool {
     switch self {
-    case .kernelWordOnly, .fabricsClaim: true
+    case .kernelWordOnly, .nothingCaches, .fabricsClaim: true
     case .volatileCacheKeepsWritesWhole: false
     }
   }
@@ -109,6 +118,8 @@ public enum PlanRefusal: Hashable, Sendable {
   case softwareIsSeenTorn
   /// DN is set: the drive keeps commands apart no longer.
   case normalAtomicityDisabled
+  /// ext4 has no journal, or does not flush it, and a longer write or a durable one rests on it.
+  case journalNotKept
   /// The drive caches writes and the kernel was told not to flush.
   case cacheNeverFlushed
   /// A metadata format, which passthrough does not write.

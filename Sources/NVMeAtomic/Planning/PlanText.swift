@@ -33,6 +33,8 @@ extension Assumption: CustomStringConvertible {
       "a completed write that is still in the drive's volatile cache is expected, not specified,"
         + " to stay whole"
     case .kernelWordOnly(let fact): "the kernel's word alone: \(fact)"
+    case .nothingCaches(let fact):
+      "the kernel sends no flush, on its word alone that nothing below caches writes: \(fact)"
     case .fabricsClaim(let transport): MissingFact.remote(transport: transport).description
     }
   }
@@ -91,6 +93,7 @@ extension PlanRefusal: CustomStringConvertible {
     case .noDrive: "there is no drive below"
     case .softwareIsSeenTorn: "XFS works in software here, and readers see such writes torn"
     case .normalAtomicityDisabled: "DN is set (feature 0Ah), so commands are not kept apart"
+    case .journalNotKept: "ext4 has no journal here, or its barriers are off"
     case .cacheNeverFlushed:
       "the drive caches writes and queue/write_cache tells the kernel not to flush"
     case .metadataFormat(let bytes): "the format has \(bytes) bytes of metadata per block"

@@ -33,7 +33,7 @@ extension Planner {
     guard let filesystem = target.filesystem else { throw .missing(.filesystem("unknown")) }
     if case .none = target.drive { throw .refused(.noDrive) }
     switch filesystem.type {
-    case "ext4": break
+    case "ext4": try checkExt4(request)
     case "xfs":
       guard let reflink = filesystem.reflink, filesystem.realtime == false else {
         throw .missing(.filesystem("XFS whose geometry could not be read"))

@@ -156,7 +156,29 @@ extension Planner {
     guard let writeBack = target.queue.writeBack else { throw .missing(.queue("write_cache")) }
     if writeBack { return [] }
     guard case .unknown(let fact) = target.drive else { throw .refused(.cacheNeverFlushed) }
-    return [.kernelWordOnly(fact)]
+    return [.nothingCaches(fact)]
+  }
+
+  /// ext4 makes a range of several mappings one by a forced commit of its journal
+  /// (`fs/ext4/inode.c:ext4_map_blocks_atomic_write_slow`); without a journal that does nothing, and
+  /// without barriers neither commit nor fsync flushes the drive.
+  func checkExt4(_ request: WriteRequest) throws(Objection) {
+    guard let filesystem = target.filesystem, filesystem.type == "ext4" else { return }
+    guard let extents = filesystem.extents, extents else {
+      throw .missing(.filesystem("ext4 without extents"))
+    }
+    guard let block = filesystem.blockSize else { throw .missing(.filesystem("ext4")) }
+    let isLong = request.lengthBytes > block
+    guard isLong || request.promises.contains(.durable) else { return }
+    guard let barriers = filesystem.barriers else {
+      throw .missing(.filesystem("ext4 with unknown mount options"))
+    }
+    try require(barriers, else: .journalNotKept)
+    guard isLong else { return }
+    guard let journal = filesystem.journal else {
+      throw .missing(.filesystem("ext4 with an unknown journal"))
+    }
+    try require(journal, else: .journalNotKept)
   }
 
   func assumptions(

@@ -60,10 +60,15 @@ public struct Planner: Sendable {
     try checkAlignment(request, to: length)
     try checkDirectIO(request)
 
+    try checkExt4(request)
     let split = target.hardwareAndSoftware
     guard let hardware = split.hardwareMaximumBytes, let software = split.softwareMaximumBytes
     else { throw .missing(.filesystem(target.filesystem?.type ?? "an unknown filesystem")) }
     guard length <= hardware else {
+      try require(
+        length <= software,
+        else: .exceedsKernelLimit(lengthBytes: length, limitBytes: max(hardware, software))
+      )
       try require(!request.promises.contains(.untorn), else: .softwareIsSeenTorn)
       return PathPromise(backing: .software, assumptions: try checkFlushed())
     }
@@ -82,8 +87,8 @@ public struct Planner: Sendable {
       throw .refused(.noDrive)
     case .unknown(let fact):
       try require(!request.promises.contains(.untorn), elseMissing: fact)
-      if request.promises.contains(.durable) { _ = try checkFlushed() }
-      return PathPromise(backing: backing, assumptions: [.kernelWordOnly(fact)])
+      let flushed = request.promises.contains(.durable) ? try checkFlushed() : []
+      return PathPromise(backing: backing, assumptions: [.kernelWordOnly(fact)] + flushed)
     case .known(let device):
       try require(device.metadataBytes == 0, elseMissing: .metadata)
       try checkPowerFail(request, device)

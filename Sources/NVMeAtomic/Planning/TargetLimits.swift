@@ -31,6 +31,14 @@ public struct FileSystemReport: Hashable, Sendable {
   public var reflink: Bool?
   /// Whether XFS was made with `exchange=1`. Known for XFS only.
   public var exchangeRange: Bool?
+  /// Whether XFS's log lies on another device, which nothing here describes. Known for XFS only.
+  public var externalLog: Bool?
+  /// Whether ext4 has a journal, on which writes longer than a block rest. Known for ext4 only.
+  public var journal: Bool?
+  /// Whether ext4 flushes the drive when its journal says so. Known where the mount is.
+  public var barriers: Bool?
+  /// Whether an ext4 file maps by extents; without them direct writes go through the page cache.
+  public var extents: Bool?
   /// Whether the file's data lie on XFS's real-time device, which nothing here describes.
   public var realtime: Bool?
 

@@ -24,6 +24,12 @@ public struct ByteText: CustomStringConvertible, Sendable {
 }
 
 extension UInt64 {
+  /// The product, or the largest value where that is more than fits.
+  func multipliedOrMax(by factor: UInt64) -> UInt64 {
+    let (product, overflow) = multipliedReportingOverflow(by: factor)
+    return overflow ? .max : product
+  }
+
   var isPowerOfTwo: Bool { nonzeroBitCount == 1 }
 
   /// The largest power of two that is not larger; 0 for 0.

@@ -28,9 +28,9 @@ public struct LogicalBlockCount: Hashable, Sendable, Comparable {
     rawValue = UInt64(field) + 1
   }
 
-  /// The same amount in bytes. Cannot overflow for what 16-bit fields and ``LogicalBlockSize`` hold.
+  /// The same amount in bytes; `UInt64.max` where that is more than fits.
   public func bytes(_ size: LogicalBlockSize) -> UInt64 {
-    rawValue * UInt64(size.bytes)
+    rawValue.multipliedOrMax(by: UInt64(size.bytes))
   }
 
   /// Compares counts.

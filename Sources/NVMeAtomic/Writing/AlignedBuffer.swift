@@ -5,8 +5,8 @@
 
   private let memory: UnsafeMutableRawBufferPointer
 
-  /// Page alignment: more than any `stx_dio_mem_align`, and no page is touched needlessly.
-  private static let alignmentBytes = 4096
+  /// As much as the largest page of any architecture: `stx_dio_mem_align` is never more.
+  private static let alignmentBytes = 65_536
 
   /// Zeroed memory for `byteCount` bytes.
   public init(byteCount: Int) {

@@ -56,15 +56,23 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension AtomicWriteError {
-  /// See `pwritev2(2)` and `block/blk-core.c:blk_errors`: refused before I/O, or failed in it.
-  init(writeError errno: Errno, isFile: Bool) {
+  /// Whether the kernel refused before any byte moved; whatever leaves a doubt is unknown.
+  ///
+  /// See `pwritev2(2)` and `block/blk-core.c:blk_errors`. With `RWF_DSYNC` on a file the error may
+  /// come from the flush that follows the data (`generic_write_sync`), and ENOSPC, EDQUOT, EROFS and
+  /// EOPNOTSUPP can: they are refusals only without it.
+  init(writeError errno: Errno, isFile: Bool, isDurable: Bool) {
     switch errno {
-    case .invalidArgument, .notSupportedOnSocket, .badFileDescriptor, .badAddress, .fileTooLarge,
-      .notPermitted, .permissionDenied, .readOnlyFileSystem, .textFileBusy:
+    case .textFileBusy:
+      self = .busy("it is in use as swap space or as a running program")
+    case .invalidArgument, .badFileDescriptor, .badAddress, .fileTooLarge, .notPermitted,
+      .permissionDenied:
       self = .notWritten(SystemError(errno))
-    // From a filesystem: no block was to be had. From a thin device: it may have begun.
-    case .noSpace, .diskQuotaExceeded:
-      self = isFile ? .notWritten(SystemError(errno)) : .outcomeUnknown(SystemError(errno))
+    case .notSupportedOnSocket, .noSpace, .diskQuotaExceeded:
+      // From a block device: a command may have begun.
+      self =
+        isFile && !isDurable
+        ? .notWritten(SystemError(errno)) : .outcomeUnknown(SystemError(errno))
     default:
       self = .outcomeUnknown(SystemError(errno))
     }

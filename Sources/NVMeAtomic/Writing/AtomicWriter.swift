@@ -21,8 +21,8 @@ public struct WriteReceipt: Hashable, Sendable {
   public var powerFailAtomic: PathPromise
   /// Whether readers of the whole range in one command see all old or all new bytes.
   public var untorn: PathVerdict
-  /// Whether it has reached stable storage.
-  public var isDurable: Bool
+  /// Whether it has reached stable storage; `nil` where that was asked for and cannot be told.
+  public var isDurable: Bool?
 }
 
 /// Writes to one target so that a power failure leaves all old or all new bytes of each write.
@@ -56,7 +56,7 @@ public struct AtomicWriter: ~Copyable {
     }
     let opened = try Self.open(report)
     if report.kind?.isBlockDevice == true, !overwritingExistingData {
-      try Self.checkSignature(report)
+      try Self.checkSignature(of: opened, report)
     }
     descriptor = opened
     target = report
@@ -106,7 +106,7 @@ public struct AtomicWriter: ~Copyable {
       lengthBytes: length,
       powerFailAtomic: promise,
       untorn: untorn.kernel,
-      isDurable: durability == .onReturn
+      isDurable: durability == .none ? false : promise.keepsDurability ? true : nil
     )
   }
 
@@ -150,18 +150,56 @@ public struct AtomicWriter: ~Copyable {
     at offset: UInt64,
     _ flags: WriteFlags
   ) throws(AtomicWriteError) {
-    let written: Int
+    var written = 0
     do throws(Errno) {
-      // SAFETY: the buffer lives through the call, which does not keep it.
-      written = unsafe try buffer.withBytes { bytes throws(Errno) in
-        unsafe try descriptor.write(bytes, atBytes: Int64(offset), flags)
-      }
+      written =
+        try target.kind == .file
+        ? push(buffer, at: offset, flags) : pushPastPageCache(buffer, at: offset, flags)
     } catch {
-      throw AtomicWriteError(writeError: error, isFile: target.kind == .file)
+      if error == .resourceTemporarilyUnavailable {
+        throw .busy("its pages are cached and in use by another program, or its queue is full")
+      }
+      throw AtomicWriteError(
+        writeError: error,
+        isFile: target.kind == .file,
+        isDurable: flags.contains(.dataSync)
+      )
     }
     guard written == buffer.byteCount else {
       throw .shortWrite(writtenBytes: written, requestedBytes: buffer.byteCount)
     }
+  }
+
+  private func push(
+    _ buffer: borrowing AlignedBuffer,
+    at offset: UInt64,
+    _ flags: WriteFlags
+  ) throws(Errno) -> Int {
+    // SAFETY: the buffer lives through the call, which does not keep it.
+    unsafe try buffer.withBytes { bytes throws(Errno) in
+      unsafe try descriptor.write(bytes, atBytes: Int64(offset), flags)
+    }
+  }
+
+  /// On a block device whose pages somebody else keeps in the page cache, the kernel falls back to
+  /// a buffered write, `RWF_ATOMIC` or not (`block/fops.c:blkdev_direct_write`). With `RWF_NOWAIT`
+  /// it fails instead, and nothing is written. Clean pages, such as a look at the signature leaves
+  /// behind, are dropped first; a queue that is full for the moment gets a few tries.
+  private func pushPastPageCache(
+    _ buffer: borrowing AlignedBuffer,
+    at offset: UInt64,
+    _ flags: WriteFlags
+  ) throws(Errno) -> Int {
+    for _ in 0..<8 {
+      try descriptor.dropPages(offset: Int64(offset), count: Int64(buffer.byteCount))
+      do throws(Errno) {
+        return try push(buffer, at: offset, flags.union(.noWait))
+      } catch {
+        guard error == .resourceTemporarilyUnavailable else { throw error }
+        HostProcess.pause(milliseconds: 2)
+      }
+    }
+    throw .resourceTemporarilyUnavailable
   }
 
   // MARK: Opening
@@ -173,15 +211,24 @@ public struct AtomicWriter: ~Copyable {
       try OwnedFileDescriptor(opening: report.path, mode)
     }
     let status = try openErrors(report) { () throws(Errno) in try FileStatus(of: descriptor) }
-    guard TargetIdentity(status) == report.identity, StatxLimits(status) == report.limits.statx
+    var identity = TargetIdentity(status)
+    // Kernels before 5.15 have none, neither here nor in sysfs.
+    if isBlockDevice { identity.diskSequence = try? descriptor.diskSequence() }
+    guard identity == report.identity, StatxLimits(status) == report.limits.statx
     else { throw .targetChanged }
     return descriptor
   }
 
-  private static func checkSignature(_ report: TargetReport) throws(AtomicWriteError) {
+  private static func checkSignature(
+    of descriptor: borrowing OwnedFileDescriptor,
+    _ report: TargetReport
+  ) throws(AtomicWriteError) {
     let signature = try openErrors(report) { () throws(Errno) in
-      // A second descriptor: libblkid reads through the page cache, which O_DIRECT does not.
-      try BlockSignature.name(on: OwnedFileDescriptor(opening: report.path, .readOnly))
+      // A second descriptor, of the very device that is held: libblkid reads through the page
+      // cache, which O_DIRECT does not.
+      try BlockSignature.name(
+        on: OwnedFileDescriptor(opening: "/proc/self/fd/\(descriptor.rawValue)", .readOnly)
+      )
     }
     if let signature { throw .existingData(signature: signature) }
   }
@@ -203,10 +250,12 @@ public struct AtomicWriter: ~Copyable {
       .target(ProbeError(code: code, message: message, remedy: remedy))
     }
     switch errno {
-    case .resourceBusy: return .busy(report.limits.passthroughObstacle ?? "it is mounted or held")
+    case .resourceBusy: return .busy(report.user ?? "it is mounted or held")
     case .noSuchFileOrDirectory:
       return target(.notFound, "no such file or device", "check the path")
-    case .permissionDenied, .notPermitted, .readOnlyFileSystem:
+    case .readOnlyFileSystem:
+      return target(.permission, "it is read-only", "mount it read-write, or choose another target")
+    case .permissionDenied, .notPermitted:
       return target(.permission, "\(errno)", "run it as root, or gain write access to the target")
     case .textFileBusy: return .busy("it is in use as swap space or as a running program")
     case .invalidArgument:

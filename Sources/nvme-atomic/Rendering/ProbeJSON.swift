@@ -92,7 +92,7 @@ struct ProbeJSON {
   // MARK: Kernel
 
   private func queue(_ report: TargetReport) -> JSONValue {
-    let queue = report.limits.queue
+    let queue = report.queue
     if queue == QueueLimits() { return .null }
     return .object([
       "atomic_write_unit_min_bytes": .optional(queue.atomicWriteUnitMinBytes),

@@ -74,7 +74,7 @@ struct ProbeText {
   }
 
   private func addQueue(_ table: inout LayerTable) {
-    let queue = report.limits.queue
+    let queue = report.queue
     guard let minimum = queue.atomicWriteUnitMinBytes, let maximum = queue.atomicWriteUnitMaxBytes
     else {
       if queue.logicalBlockSize != nil { table.add("kernel", "this kernel has no RWF_ATOMIC") }

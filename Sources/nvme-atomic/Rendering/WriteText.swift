@@ -11,7 +11,7 @@ struct WriteText {
     line =
       "\(target): \(ByteText(receipt.lengthBytes)) at \(receipt.offsetBytes) by RWF_ATOMIC; "
       + "power-fail atomic: \(atomic); untorn for readers: \(receipt.untorn.text); "
-      + "durable: \(receipt.isDurable ? "yes" : "no")"
+      + "durable: \(receipt.isDurable.map { $0 ? "yes" : "no" } ?? "not known")"
   }
 }
 
@@ -28,7 +28,14 @@ extension PathVerdict {
   /// The word and its reason.
   var text: String {
     switch self {
-    case .holds(let promise): "yes, by \(promise.backing.rawValue)"
+    case .holds(let promise):
+      if let doubt = promise.assumptions.first(where: \.isDoubt) {
+        "not known, \(doubt)"
+      } else if let assumption = promise.assumptions.first {
+        "assumed, \(assumption)"
+      } else {
+        "yes, by \(promise.backing.rawValue)"
+      }
     case .fails(let refusal): "no, \(refusal)"
     case .unknown(let fact): "not known, \(fact)"
     }

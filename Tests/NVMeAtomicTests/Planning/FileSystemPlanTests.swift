@@ -100,12 +100,54 @@ import Testing
     #expect(world.target.tornFreeBytes == 0)
   }
 
-  /// Linux 6.13 to 6.15.
-  @Test func xfsBeforeSoftwareWritesOneBlockByTheDrive() {
+  /// Linux 6.13 to 6.15, or a newer one limited to one block: nothing tells the two apart, and the
+  /// newer one moves a shared block.
+  @Test func xfsWithOneBlockMayMoveIt() {
     var world = Self.world()
     world.deriveXFS(block: 4096, reflink: true, software: 0, optimal: false)
-    #expect(Self.ask(world, .kernel, 4096) == .holds(PathPromise(backing: .hardware)))
+    #expect(Self.ask(world, .kernel, 4096) == .holds(PathPromise(backing: .mixed)))
+    #expect(Self.ask(world, .kernel, 4096, .untorn) == .unknown(.placement))
     #expect(Self.ask(world, .kernel, 8192).promise == nil)
+    #expect(world.target.tornFreeBytes == nil)
+  }
+
+  @Test func anExternalLogIsNotDescribed() {
+    for externalLog in [true, nil] as [Bool?] {
+      var world = Self.world()
+      world.deriveXFS(block: 4096, reflink: true, software: 65_536)
+      world.target.filesystem?.externalLog = externalLog
+      #expect(Self.ask(world, .kernel, 4096).promise == nil)
+      #expect(Self.ask(world, .kernel, 65_536).promise == nil)
+      #expect(KernelPathLimits(world.target).available == nil)
+    }
+  }
+
+  /// `ext4_map_blocks_atomic_write_slow` forces a commit of a journal that is not there.
+  @Test func ext4WithoutAJournalKeepsOneBlockAndNoMore() {
+    for (journal, barriers) in [(false, true), (true, false), (false, false)] {
+      var world = Self.world()
+      world.deriveExt4(block: 4096, cluster: 16_384)
+      world.target.filesystem?.journal = journal
+      world.target.filesystem?.barriers = barriers
+      #expect(Self.ask(world, .kernel, 16_384) == .fails(.journalNotKept))
+      #expect(Self.ask(world, .kernel, 4096).promise != nil)
+      #expect(world.target.tornFreeBytes == 4096)
+      if !barriers {
+        #expect(Self.ask(world, .kernel, 4096, .durable) == .fails(.journalNotKept))
+      }
+    }
+  }
+
+  @Test func ext4WithoutExtentsWritesThroughThePageCache() {
+    for extents in [false, nil] as [Bool?] {
+      var world = Self.world()
+      world.deriveExt4(block: 4096)
+      world.target.filesystem?.extents = extents
+      for path in [WritePath.kernel, .plain] {
+        #expect(Self.ask(world, path, 4096).promise == nil)
+      }
+      #expect(KernelPathLimits(world.target).available == nil)
+    }
   }
 
   @Test func aRealTimeDeviceIsNotDescribed() {

@@ -38,6 +38,10 @@ import Testing
     var filesystem = FileSystemReport(type: random.pick(["ext4", "xfs", "btrfs"]))
     (filesystem.blockSize, filesystem.realtime) = (figure(), false)
     filesystem.reflink = random.pick([nil, false, true])
+    filesystem.externalLog = random.pick([nil, false, true])
+    filesystem.extents = random.pick([nil, false, true])
+    filesystem.journal = random.pick([nil, false, true])
+    filesystem.barriers = random.pick([nil, false, true])
     if world.target.kind.isFile { world.target.filesystem = filesystem }
     return world
   }

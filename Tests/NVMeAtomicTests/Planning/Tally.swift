@@ -77,7 +77,7 @@ struct Tally {
     let isOneBlock =
       world.target.statx?.atomicWriteUnitMax
       == world.target.filesystem?.blockSize.map(UInt32.init)
-    return world.blockFitsTheDrive && isOneBlock ? .hardware : .software
+    return world.blockFitsTheDrive && isOneBlock ? .mixed : .software
   }
 
   /// What completed stays in a cache unless it was asked to be durable; software flushes itself.

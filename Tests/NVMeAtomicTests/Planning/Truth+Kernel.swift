@@ -46,7 +46,7 @@ extension Truth {
       // No optimal length is told where single blocks are all: Linux 6.13 to 6.15, and later ones
       // mounted so. The drive writes them, and the log moves those that were shared.
       guard longest == block else { return .unknown("which kernel") }
-      return Fate.worst([byDrive(), wantsPowerFail || wantsDurable ? flushes : .kept])
+      return Fate.worst([byDrive(), software])
     default: return .unknown("filesystem")
     }
   }

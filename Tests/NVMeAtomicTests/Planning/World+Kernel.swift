@@ -73,6 +73,9 @@ extension World {
     target.sizeBytes = nil
     target.filesystem = FileSystemReport(type: "ext4")
     target.filesystem?.blockSize = block
+    target.filesystem?.extents = true
+    target.filesystem?.journal = true
+    target.filesystem?.barriers = true
     let (deviceMin, deviceMax) = usableUnits
     let shortest = max(block, deviceMin)
     let longest = deviceMax == 0 ? 0 : min(cluster ?? block, deviceMax)
@@ -93,6 +96,7 @@ extension World {
     target.sizeBytes = nil
     var report = FileSystemReport(type: "xfs")
     (report.blockSize, report.reflink, report.realtime) = (block, reflink, false)
+    report.externalLog = false
     target.filesystem = report
     let (deviceMin, deviceMax) = usableUnits
     let drives = deviceMax > 0 && deviceMin <= block && block <= deviceMax

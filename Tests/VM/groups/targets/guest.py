@@ -20,7 +20,7 @@ NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 def main():
-    for part in (test_kinds, test_namespace_ids, test_files, test_bad_input, test_unprivileged, test_damaged_sysfs,
+    for part in (test_kinds, test_namespace_ids, test_files, test_journalled_data, test_bad_input, test_unprivileged, test_damaged_sysfs,
                  test_occupied, test_signatures, test_removal, test_text, test_cost):
         with cell(part.__name__):
             part()
@@ -257,6 +257,32 @@ def check_file_answers(name, path, unit_max):
     for writer, wanted in (("rwf-atomic", [0] if unit_max >= 16384 else [1]), ("buffered", [1]), ("direct", [1, 2])):
         result = tool("probe", "--page-size", "16k", "--writer", writer, path)
         verdict(f"{name} 16k {writer}", result.code in wanted, wanted, result.code)
+
+
+def test_journalled_data():
+    """The trap: the kernel advertises atomic writes on this file, takes them, and does not keep them."""
+    device = f"/dev/{drives.namespace_node('files', 2)}"
+    succeed("mkfs.ext4", "-q", "-F", device)
+    succeed("mount", "-o", "data=journal", device, "/mnt")
+    try:
+        path = new_file("/mnt/file")
+        answer = probe("journalled", path)
+        check("journalled statx.dio_offset_align", 0, answer["statx"]["dio_offset_align"])
+        check("journalled paths.kernel.available", False, answer["paths"]["kernel"]["available"])
+        check("journalled paths.kernel.max_bytes", 0, answer["paths"]["kernel"]["max_bytes"])
+        check("journalled torn_free_bytes", 0, answer["torn_free_bytes"])
+        advertised = bool(answer["statx"]["atomic_write_unit_max"])
+        check("journalled finding journalled-data", advertised, "journalled-data" in codes(answer))
+        block = answer["filesystem"]["block_size"]
+        if advertised:
+            taken = atomic_write(path, 0, os.urandom(block))
+            check("journalled: the kernel takes what it does not keep", block, taken)
+        for writer in ("rwf-atomic", "direct", "buffered"):
+            code = tool("probe", "--page-size", str(block), "--writer", writer, path).code
+            check(f"journalled one block {writer}", 1, code)
+        file_write_refused("journalled write", path, block)
+    finally:
+        succeed("umount", "/mnt")
 
 
 def test_directory(name, directory, disk):
