@@ -52,9 +52,11 @@ struct WriteCommand: ParsableCommand {
 
   func run() throws {
     do throws(Failure) {
-      let bytes = try InputFile.read(input, upToBytes: Self.inputLimit(probe()))
-      // The limits as of now: the input may have been waited for.
+      let before = try probe()
+      let bytes = try InputFile.read(input, upToBytes: Self.inputLimit(before))
+      // The limits as of now, but no other target: the input may have been waited for.
       let report = try probe()
+      guard report.isSameTarget(as: before) else { throw Failure(.targetChanged, target: target) }
       InterruptGuard.holdUntilExit()
       let range = WriteRequest.Range.one(offsetBytes: at.bytes, lengthBytes: UInt64(bytes.count))
       if explain, !json { printVerdicts(report, range) }

@@ -2,14 +2,13 @@
 extension Findings {
   /// Findings about RWF_ATOMIC's limits.
   var kernel: [Finding] {
-    var found = tooOld
+    var found = tooOld + (device.map(directWriters) ?? [])
     guard let queueMaximum = queue.atomicWriteUnitMaxBytes,
       let mergedMaximum = queue.atomicWriteMaxBytes
     else { return found }
     if let device {
-      found +=
-        oddBoundary(device, queueMaximum) + lost(device, queueMaximum)
-        + smaller(device, queueMaximum) + directWriters(device)
+      found += oddBoundary(device, queueMaximum) + lost(device, queueMaximum)
+        + smaller(device, queueMaximum)
     }
     if queueMaximum > 0, mergedMaximum > queueMaximum {
       found.append(

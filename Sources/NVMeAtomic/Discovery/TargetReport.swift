@@ -38,6 +38,11 @@ public struct TargetReport: Sendable {
     limits = TargetLimits(kind: .block, drive: .unknown(.statx))
   }
 
+  /// Whether both reports are of the same file or the same device, not just of the same path.
+  public func isSameTarget(as other: TargetReport) -> Bool {
+    identity == other.identity
+  }
+
   /// What `RWF_ATOMIC` keeps whole.
   public var kernelPath: KernelPathLimits { KernelPathLimits(limits) }
   /// What one NVMe Write command keeps whole.
