@@ -7,7 +7,8 @@ extension Findings {
       let mergedMaximum = queue.atomicWriteMaxBytes
     else { return found }
     if let device {
-      found += oddBoundary(device, queueMaximum) + lost(device, queueMaximum)
+      found +=
+        oddBoundary(device, queueMaximum) + lost(device, queueMaximum)
         + smaller(device, queueMaximum)
     }
     if queueMaximum > 0, mergedMaximum > queueMaximum {
