@@ -125,6 +125,8 @@ public enum FindingCode: String, Sendable, CaseIterable {
   case pathsNotExamined = "paths-not-examined"
   /// A fabrics target may derive its unit from a block size.
   case fabricsClaimDerived = "fabrics-claim-derived"
+  /// No file can be made in the directory that was probed.
+  case noNewFile = "no-new-file"
   /// An attribute of sysfs could not be read or understood.
   case unreadableAttribute = "unreadable-attribute"
 }

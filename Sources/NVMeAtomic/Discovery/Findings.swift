@@ -66,6 +66,17 @@ struct Findings {
         Finding(.identifyFailed, .warning, .device, "Not all was learnt of the drive: \(failure).")
       )
     }
+    if let reason = facts.noNewFile {
+      found.append(
+        Finding(
+          .noNewFile,
+          .warning,
+          .filesystem,
+          "No file can be made in the directory (\(reason)), so nothing is known of a new one.",
+          remedy: "nvme-atomic probe FILE   # one that is there"
+        )
+      )
+    }
     if !facts.unreadableAttributes.isEmpty {
       found.append(
         Finding(

@@ -3,10 +3,10 @@ import SystemPackage
 
 /// One target being probed: collects facts layer by layer, then draws the conclusions.
 package struct TargetProbe<System: Machine> {
-  private let machine: System
-  private var sysfs: SysfsReader<System>
-  private var report: TargetReport
-  private var facts = FindingFacts()
+  let machine: System
+  var sysfs: SysfsReader<System>
+  var report: TargetReport
+  var facts = FindingFacts()
 
   /// Probes one target.
   package static func report(
@@ -223,157 +223,6 @@ package struct TargetProbe<System: Machine> {
     return DeviceNumber(major: major, minor: minor)
   }
 
-  /// The controllers that lead to a namespace, and under native multipath its hidden path disks.
-  ///
-  /// The head `nvme1n2` passes requests on to `nvme1cCn2` of controller `nvmeC`, which splits,
-  /// merges and flushes by its own settings (`drivers/nvme/host/multipath.c`).
-  private mutating func leading(to disk: String) -> Leading {
-    guard let parent = try? machine.canonicalPath(of: disk + "/device") else {
-      return Leading(controllers: [], paths: 0)
-    }
-    guard sysfs.linkName(parent + "/subsystem") == "nvme-subsystem" else {
-      return Leading(controllers: [parent], paths: 1)
-    }
-    let controllers = sysfs.names(parent)
-      .filter { $0.hasPrefix("nvme") && $0.dropFirst(4).allSatisfy(\.isNumber) }
-      .compactMap { try? machine.canonicalPath(of: parent + "/" + $0) }
-    let numbers = disk.lastComponent.drop { !$0.isNumber }.split(separator: "n")
-    guard numbers.count == 2 else { return Leading(controllers: controllers, paths: 0) }
-    let paths = controllers.compactMap { controller -> String? in
-      let number = controller.lastComponent.dropFirst(4)
-      let path = "\(controller)/nvme\(numbers[0])c\(number)n\(numbers[1])"
-      return sysfs.exists(path) ? path : nil
-    }
-    if let path = paths.first, paths.count == 1 {
-      let below = sysfs.queueLimits(ofDisk: path)
-      facts.pathDisk = path.lastComponent
-      facts.pathsDisagree = below != report.limits.queue
-      report.limits.queue = report.limits.queue.agreeing(with: below)
-    }
-    return Leading(controllers: controllers, paths: paths.count)
-  }
-
-  private struct Leading {
-    var controllers: [String]
-    var paths: Int
-  }
-
-  private mutating func describeNVMe(
-    node: String,
-    expected: DeviceNumber,
-    leading: Leading,
-    wantsNamespace: Bool,
-    above: Int = 0
-  ) {
-    let answers = DriveAnswers(
-      node: node,
-      expected: expected,
-      wantsNamespace: wantsNamespace,
-      machine
-    )
-    if let controller = leading.controllers.first {
-      report.controller = ControllerReport(
-        name: controller.lastComponent,
-        transport: sysfs.text(controller + "/transport"),
-        model: sysfs.text(controller + "/model"),
-        serial: sysfs.text(controller + "/serial"),
-        firmware: sysfs.text(controller + "/firmware_rev"),
-        identify: answers.identifyController
-      )
-      if report.kind != .controller {
-        push("/dev/" + controller.lastComponent, "controller", start: nil, parents: [above])
-      }
-    } else if let identify = answers.identifyController {
-      report.controller = ControllerReport(name: "unknown", identify: identify)
-    }
-    report.writeAtomicityNormalDisabled = answers.writeAtomicityNormalDisabled
-    facts.driveFailure = answers.failure
-    facts.lacksPermission = answers.isPermissionFailure
-    if report.controller?.transport != "pcie" {
-      report.limits.fabric = report.controller?.transport ?? "by an unknown transport"
-    }
-    guard wantsNamespace else {
-      report.limits.drive = .unknown(.identify("a controller is not one namespace"))
-      return
-    }
-    report.namespace = NamespaceReport(
-      nsid: answers.nsid,
-      paths: leading.paths,
-      identify: answers.identifyNamespace
-    )
-    report.limits.drive = drive(answers, paths: leading.paths)
-    if answers.identifyNamespace?.isShared == true {
-      report.limits.passthroughObstacle =
-        report.limits.passthroughObstacle
-        ?? "the namespace is shared (NMIC), and other hosts may write to it"
-    }
-  }
-
-  private func drive(_ answers: DriveAnswers, paths: Int) -> DriveKnowledge {
-    guard let controller = answers.identifyController, let namespace = answers.identifyNamespace
-    else {
-      return .unknown(.identify(answers.failure ?? "the drive's answer could not be read"))
-    }
-    guard
-      let limits = DeviceLimits(
-        controller: controller,
-        namespace: namespace,
-        writeAtomicityNormal: answers.writeAtomicityNormalDisabled,
-        writeCacheEnabled: answers.writeCacheEnabled
-      )
-    else { return .unknown(.identifyInvalid) }
-    let block = UInt64(limits.logicalBlockSize.bytes)
-    if let kernelBlock = report.limits.queue.logicalBlockSize, kernelBlock != block {
-      return .unknown(.blockSizesDiffer(kernelBytes: kernelBlock, driveBytes: block))
-    }
-    return paths == 1 ? .known(limits) : .unknown(.paths)
-  }
-
-  /// Passthrough wants the namespace for itself, and its character device.
-  private mutating func notePassthroughObstacles(
-    _ diskNode: String,
-    _ disk: String,
-    partition: BlockDevice?
-  ) {
-    let generic = "ng" + disk.lastComponent.dropFirst(4)
-    guard sysfs.exists("/sys/class/nvme-generic/" + generic) else {
-      report.limits.passthroughObstacle = "the kernel offers no /dev/\(generic)"
-      return
-    }
-    guard let mounts = try? machine.text(of: "/proc/self/mountinfo"),
-      let swaps = try? machine.text(of: "/proc/swaps")
-    else {
-      report.limits.passthroughObstacle = "what is mounted could not be read"
-      return
-    }
-    let table = MountTable(mounts)
-    let parts = partition.map { [$0.sysfs] } ?? partitions(of: disk)
-    for sysfsPath in [disk] + parts {
-      let node = BlockDevice.node(of: sysfsPath.lastComponent)
-      let number = sysfs.text(sysfsPath + "/dev") ?? ""
-      if let mountPoint = table.mountPoint(ofDevice: number, node: node) {
-        return noteUse("\(node) is mounted at \(mountPoint)")
-      }
-      if swaps.utf8.split(separator: UInt8(ascii: "\n")).contains(where: {
-        $0.starts(with: "\(node) ".utf8) || $0.starts(with: "\(node)\t".utf8)
-      }) {
-        return noteUse("\(node) is swap space")
-      }
-      if let holder = sysfs.names(sysfsPath + "/holders").first {
-        return noteUse("\(node) is held by \(holder)")
-      }
-    }
-  }
-
-  private mutating func noteUse(_ clause: String) {
-    report.user = clause
-    report.limits.passthroughObstacle = clause
-  }
-
-  private func partitions(of disk: String) -> [String] {
-    sysfs.names(disk).filter { $0.hasPrefix(disk.lastComponent) }.map { disk + "/" + $0 }
-  }
-
   // MARK: Small steps
 
   private mutating func setKind(_ kind: TargetKind) {
@@ -386,7 +235,7 @@ package struct TargetProbe<System: Machine> {
   }
 
   @discardableResult
-  private mutating func push(
+  mutating func push(
     _ device: String,
     _ kind: String,
     start: UInt64?,
