@@ -9,7 +9,8 @@ struct ProbeText {
       return ["\(report.path): \(error.message); \(error.remedy)"]
     }
     var lines = report.answer.map { [answerLine($0), ""] } ?? []
-    lines += [heading, ""] + layers.rendered + ["", verdict]
+    let table = layers.rendered
+    lines += [heading] + (table.isEmpty ? [] : [""] + table) + ["", verdict]
     if !report.findings.isEmpty { lines += [""] + report.findings.flatMap(findingLines) }
     return lines
   }
