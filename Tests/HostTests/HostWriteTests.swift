@@ -102,6 +102,10 @@ struct HostWriteTests {
   /// Copy-on-write needs free blocks; on a filesystem of its own, as others would be disturbed.
   @Test func aFullFilesystemLosesNothing() throws {
     let file = try HostRig.makeFile("full/data", byteCount: 1 << 20)
+    defer {
+      try? FileManager.default.removeItem(atPath: file)
+      try? FileManager.default.removeItem(atPath: HostRig.path("full/filler"))
+    }
     var writer = try AtomicWriter(opening: Probe().report(on: file))
     let filler = try FileDescriptor.open(
       FilePath(HostRig.path("full/filler")),
