@@ -58,9 +58,15 @@ let package = Package(
       ],
       swiftSettings: strict
     ),
+    .target(
+      name: "TestSupport",
+      dependencies: ["NVMeAtomic", "LinuxIO", system],
+      path: "Tests/TestSupport",
+      swiftSettings: tests
+    ),
     .testTarget(
       name: "NVMeAtomicTests",
-      dependencies: ["NVMeAtomic", "LinuxIO", system],
+      dependencies: ["NVMeAtomic", "LinuxIO", "TestSupport", system],
       swiftSettings: tests
     ),
     .testTarget(
@@ -76,11 +82,13 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "nvme-atomic", "NVMeAtomic",
+        "nvme-atomic", "NVMeAtomic", "LinuxIO", "TestSupport", system,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
+      exclude: ["Snapshots"],
       swiftSettings: tests
     ),
+    .testTarget(name: "StyleTests", swiftSettings: tests),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11

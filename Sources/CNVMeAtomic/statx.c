@@ -28,8 +28,9 @@ PIN(dio_read_offset_align, 0xb4);
 PIN(atomic_write_unit_max_opt, 0xb8);
 
 static int statx_at(int directory, const char *path, int flags, struct nvmeatomic_statx *status) {
-  const unsigned mask = NVMEATOMIC_STATX_BASIC_STATS | NVMEATOMIC_STATX_BTIME | NVMEATOMIC_STATX_MNT_ID |
-                        NVMEATOMIC_STATX_DIOALIGN | NVMEATOMIC_STATX_WRITE_ATOMIC;
+  const unsigned mask = NVMEATOMIC_STATX_BASIC_STATS | NVMEATOMIC_STATX_BTIME |
+                        NVMEATOMIC_STATX_MNT_ID | NVMEATOMIC_STATX_DIOALIGN |
+                        NVMEATOMIC_STATX_WRITE_ATOMIC;
   memset(status, 0, sizeof *status);
   return syscall(SYS_statx, directory, path, flags, mask, status) < 0 ? -errno : 0;
 }

@@ -10,10 +10,7 @@ enum Terminal {
 
   /// One line, whatever a path or a message holds.
   static func printError(_ text: String) {
-    let line = String(
-      String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 ? "?" : $0 })
-    )
-    write(line + "\n", to: .standardError)
+    write(text.printable + "\n", to: .standardError)
   }
 
   static func exit(_ code: ExitCode) -> Never {
@@ -23,5 +20,20 @@ enum Terminal {
   /// Only a closed pipe or a full disk can stop output; there is nobody left to tell.
   private static func write(_ text: String, to descriptor: FileDescriptor) {
     _ = try? descriptor.writeAll(text.utf8)
+  }
+}
+
+extension String {
+  /// One line that moves no cursor: control characters and line separators are escaped.
+  var printable: String {
+    var text = ""
+    for scalar in unicodeScalars {
+      switch scalar {
+      case "\u{0}"..<"\u{20}", "\u{7f}"..<"\u{a0}", "\u{2028}", "\u{2029}":
+        text += "\\u{\(String(scalar.value, radix: 16))}"
+      default: text.unicodeScalars.append(scalar)
+      }
+    }
+    return text
   }
 }

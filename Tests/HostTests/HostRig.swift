@@ -4,7 +4,8 @@ import SystemPackage
 
 /// Filesystems on loop devices that `Tests/run` makes and names in `NVME_ATOMIC_HOST_RIG`.
 ///
-/// `xfs/`, `full/` (XFS, to be filled up), `ext4/` and `tmpfs/` are mounted there; `xfs.device`, `ext4.device` and `free.device`
+/// `xfs/`, `full/` (XFS, to be filled up), `ext4/` and `tmpfs/` are mounted there; `xfs.device`,
+/// `ext4.device` and `free.device`
 /// hold the loop devices' nodes, the last one mounted nowhere and carrying an ext4 signature.
 enum HostRig {
   static let root = ProcessInfo.processInfo.environment["NVME_ATOMIC_HOST_RIG"]

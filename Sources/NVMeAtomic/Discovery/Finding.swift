@@ -65,7 +65,7 @@ public struct Finding: Hashable, Sendable {
   }
 }
 
-/// The kinds of finding. Raw values are part of the JSON contract; more are added as they are found.
+/// The kinds of finding. Raw values are part of the JSON contract; more are added when found.
 public enum FindingCode: String, Sendable, CaseIterable {
   /// The kernel predates `RWF_ATOMIC` for this kind of target.
   case kernelTooOld = "kernel-too-old"

@@ -27,7 +27,7 @@ extension Findings {
   }
 
   private var tooOld: [Finding] {
-    guard let version = facts.kernel else { return [] }
+    guard let version = facts.kernel, offersNothing else { return [] }
     let needed = report.kind?.isFile == true ? KernelVersion(6, 13) : KernelVersion(6, 11)
     guard version < needed, report.kind != .controller, report.kind != .generic else { return [] }
     return [
@@ -79,8 +79,9 @@ extension Findings {
           .boundaryOffsetUnsupported,
           .blocking,
           .kernel,
-          "The drive's boundaries begin at \(ByteText(device.boundaryOffsetBytes)) (NABO), which the "
-            + "kernel does not support: it offers no RWF_ATOMIC; passthrough is not bound by that."
+          "The drive's boundaries begin at \(ByteText(device.boundaryOffsetBytes)) (NABO), which "
+            + "the kernel does not support: it offers no RWF_ATOMIC; passthrough is not bound by "
+            + "that."
         )
       ]
     }
@@ -91,8 +92,8 @@ extension Findings {
           .awupfIgnoredByKernel,
           .blocking,
           .kernel,
-          "The drive declares \(ByteText(device.powerFailBytes)) controller-wide (AWUPF) and nothing "
-            + "for the namespace (NAWUPF); this kernel trusts the latter only.",
+          "The drive declares \(ByteText(device.powerFailBytes)) controller-wide (AWUPF) and "
+            + "nothing for the namespace (NAWUPF); this kernel trusts the latter only.",
           remedy: "ask the vendor for firmware that reports NAWUPF"
         )
       ]
@@ -134,8 +135,8 @@ extension Findings {
           .cappedByTransferLimit,
           .warning,
           .kernel,
-          "The drive keeps \(ByteText(whole)) whole, but one command carries less (MDTS or segments):"
-            + " the kernel's limit is \(ByteText(queueMaximum)).",
+          "The drive keeps \(ByteText(whole)) whole, but one command carries less (MDTS or "
+            + "segments): the kernel's limit is \(ByteText(queueMaximum)).",
           remedy: block == 512
             ? "nvme format \(facts.diskNode) --lbaf=N   # 4 KiB blocks double it; destroys all data"
             : nil
@@ -197,7 +198,18 @@ extension Findings {
         )
       )
     }
-    guard let queueMaximum = queue.atomicWriteUnitMaxBytes, queueMaximum > 0 else { return found }
+    guard let queueMaximum = queue.atomicWriteUnitMaxBytes else { return found }
+    if report.kind == .namespace, let statx = target.statx,
+      UInt64(statx.atomicWriteUnitMax ?? 0) != queueMaximum
+    {
+      disagree(
+        .warning,
+        .kernel,
+        "statx reports \(ByteText(UInt64(statx.atomicWriteUnitMax ?? 0))), the queue "
+          + "\(ByteText(queueMaximum))."
+      )
+    }
+    guard queueMaximum > 0 else { return found }
     if queueMaximum > device.powerFailBytesWithinBoundary {
       disagree(
         .blocking,
@@ -212,25 +224,17 @@ extension Findings {
         .kernel,
         "The kernel offers atomic writes although the drive's boundaries are offset (NABO)."
       )
-    } else if let boundary = device.powerFailBoundary, device.powerFailSource == .namespace,
-      queue.atomicWriteBoundaryBytes != boundary.sizeBytes
-    {
-      disagree(
-        .blocking,
-        .kernel,
-        "The drive's boundary is \(ByteText(boundary.sizeBytes)), the kernel's "
-          + "\(ByteText(queue.atomicWriteBoundaryBytes ?? 0))."
-      )
-    }
-    if report.kind == .namespace, let statx = target.statx,
-      UInt64(statx.atomicWriteUnitMax ?? 0) != queueMaximum
-    {
-      disagree(
-        .warning,
-        .kernel,
-        "statx reports \(ByteText(UInt64(statx.atomicWriteUnitMax ?? 0))), the queue "
-          + "\(ByteText(queueMaximum))."
-      )
+    } else if let lines = queue.atomicWriteBoundaryBytes {
+      // The kernel takes the boundary together with NAWUPF, and none with AWUPF.
+      let boundary = device.powerFailSource == .namespace ? device.powerFailBoundary : nil
+      if lines != boundary?.sizeBytes ?? 0 {
+        disagree(
+          .blocking,
+          .kernel,
+          "The drive's boundary is \(ByteText(boundary?.sizeBytes ?? 0)), the kernel's "
+            + "\(ByteText(lines))."
+        )
+      }
     }
     return found
   }

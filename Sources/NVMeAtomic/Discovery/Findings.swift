@@ -180,8 +180,8 @@ struct Findings {
           .pathsDisagree,
           .warning,
           .kernel,
-          "Requests to \(facts.diskNode) pass through \(path), whose queue settings differ; only what "
-            + "both say is counted."
+          "Requests to \(facts.diskNode) pass through \(path), whose queue settings differ; only "
+            + "what both say is counted."
         )
       )
     }
@@ -236,7 +236,7 @@ struct Findings {
     ]
   }
 
-  private var offersNothing: Bool { target.statx?.acceptsAtomicWrites != true }
+  var offersNothing: Bool { target.statx?.acceptsAtomicWrites != true }
 
   private var filesystem: [Finding] {
     guard let filesystem = target.filesystem else { return [] }
@@ -269,8 +269,9 @@ struct Findings {
   }
 
   private func filesystemOffersNothing(_ filesystem: FileSystemReport) -> [Finding] {
-    // Where the device below offers nothing either, that is the cause, and is reported.
-    guard let unitMax = queue.atomicWriteUnitMaxBytes, unitMax > 0, let block = filesystem.blockSize
+    // Where device or partition offer nothing either, that is the cause, and is reported.
+    guard partition.isEmpty, let unitMax = queue.atomicWriteUnitMaxBytes, unitMax > 0,
+      let block = filesystem.blockSize
     else { return [] }
     if facts.kernel.map({ $0 < KernelVersion(6, 13) }) == true { return [] }
     return [
@@ -278,8 +279,8 @@ struct Findings {
         .filesystemWithoutAtomics,
         .blocking,
         .filesystem,
-        "\(filesystem.type) with \(ByteText(block)) blocks offers no atomic writes on a device that "
-          + "takes up to \(ByteText(unitMax)).",
+        "\(filesystem.type) with \(ByteText(block)) blocks offers no atomic writes on a device "
+          + "that takes up to \(ByteText(unitMax)).",
         remedy: "make the filesystem with a block size that the device keeps whole"
       )
     ]
@@ -313,8 +314,8 @@ struct Findings {
           .softwareBacked,
           .warning,
           .filesystem,
-          "XFS keeps atomic writes of up to \(ByteText(largest)) whole by copy-on-write: slower, and "
-            + "readers may see them torn."
+          "XFS keeps atomic writes of up to \(ByteText(largest)) whole by copy-on-write: slower, "
+            + "and readers may see them torn."
         )
       ]
     }

@@ -1,4 +1,4 @@
-/// `/proc/self/mountinfo`: which filesystem lies where, and what is mounted. `proc_pid_mountinfo(5)`.
+/// `/proc/self/mountinfo`, `proc_pid_mountinfo(5)`: which filesystem lies where, what is mounted.
 struct MountTable {
   struct Mount {
     var id: UInt64
@@ -27,7 +27,7 @@ struct MountTable {
     return lines.first { $0.starts(with: prefix) }.flatMap(Self.mount)
   }
 
-  /// Where a block device is mounted, by `MAJ:MIN` or, for filesystems over several devices, by name.
+  /// Where a block device is mounted, by `MAJ:MIN` or, for a filesystem over several, by name.
   func mountPoint(ofDevice device: String, node: String) -> String? {
     lines.lazy.compactMap(Self.mount)
       .first { $0.device == device || $0.source == node }?.mountPoint
@@ -56,7 +56,11 @@ struct MountTable {
     var bytes: [UInt8] = []
     var rest = field
     while let byte = rest.popFirst() {
-      if byte == UInt8(ascii: "\\"), let code = UInt8(Substring(rest.prefix(3)), radix: 8) {
+      let digits = rest.prefix(3)
+      if byte == UInt8(ascii: "\\"), digits.count == 3,
+        digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "7")).contains($0) }),
+        let code = UInt8(Substring(digits), radix: 8)
+      {
         bytes.append(code)
         rest = rest.dropFirst(3)
       } else {

@@ -43,6 +43,20 @@ struct SysfsReader<System: Machine> {
     return nil
   }
 
+  /// A table of procfs, which always exists; `nil`, and noted, when it is not to be had whole.
+  mutating func table(_ path: String) -> String? {
+    if let text = try? machine.text(of: path), text.utf8.last == UInt8(ascii: "\n") { return text }
+    unreadable.append(path)
+    return nil
+  }
+
+  /// The names in a directory that always exists; `nil`, and noted, when it cannot be read.
+  mutating func requiredNames(_ path: String) -> [String]? {
+    let names = try? machine.names(in: path)
+    if names == nil { unreadable.append(path) }
+    return names
+  }
+
   /// Whether something exists there.
   func exists(_ path: String) -> Bool {
     (try? machine.canonicalPath(of: path)) != nil

@@ -8,21 +8,27 @@ extension TargetProbe {
   /// The head `nvme1n2` passes requests on to `nvme1cCn2` of controller `nvmeC`, which splits,
   /// merges and flushes by its own settings (`drivers/nvme/host/multipath.c`).
   mutating func leading(to disk: String) -> Leading {
-    guard let parent = try? machine.canonicalPath(of: disk + "/device") else {
-      return Leading(controllers: [], paths: 0)
-    }
-    guard sysfs.linkName(parent + "/subsystem") == "nvme-subsystem" else {
+    guard let parent = try? machine.canonicalPath(of: disk + "/device"),
+      let subsystem = sysfs.linkName(parent + "/subsystem")
+    else { return Leading(controllers: [], paths: 0) }
+    guard subsystem == "nvme-subsystem" else {
       return Leading(controllers: [parent], paths: 1)
     }
-    let controllers = sysfs.names(parent)
+    let names = sysfs.names(parent)
       .filter { $0.hasPrefix("nvme") && $0.dropFirst(4).allSatisfy(\.isNumber) }
-      .compactMap { try? machine.canonicalPath(of: parent + "/" + $0) }
+    let controllers = names.compactMap { try? machine.canonicalPath(of: parent + "/" + $0) }
     let numbers = disk.lastComponent.drop { !$0.isNumber }.split(separator: "n")
-    guard numbers.count == 2 else { return Leading(controllers: controllers, paths: 0) }
-    let paths = controllers.compactMap { controller -> String? in
-      let number = controller.lastComponent.dropFirst(4)
-      let path = "\(controller)/nvme\(numbers[0])c\(number)n\(numbers[1])"
-      return sysfs.exists(path) ? path : nil
+    // A controller that cannot be looked at may be one more path.
+    guard numbers.count == 2, controllers.count == names.count else {
+      return Leading(controllers: controllers, paths: 0)
+    }
+    var paths: [String] = []
+    for controller in controllers {
+      guard let entries = sysfs.requiredNames(controller) else {
+        return Leading(controllers: controllers, paths: 0)
+      }
+      let path = "nvme\(numbers[0])c\(controller.lastComponent.dropFirst(4))n\(numbers[1])"
+      if entries.contains(path) { paths.append(controller + "/" + path) }
     }
     if let path = paths.first, paths.count == 1 {
       let below = sysfs.queueLimits(ofDisk: path)
@@ -120,18 +126,18 @@ extension TargetProbe {
       report.limits.passthroughObstacle = "the kernel offers no /dev/\(generic)"
       return
     }
-    guard let mounts = try? machine.text(of: "/proc/self/mountinfo"),
-      let swaps = try? machine.text(of: "/proc/swaps")
+    guard let mounts = sysfs.table("/proc/self/mountinfo"), let swaps = sysfs.table("/proc/swaps"),
+      let parts = partition.map({ [$0.sysfs] }) ?? partitions(of: disk)
     else {
       report.limits.passthroughObstacle = "what is mounted could not be read"
       return
     }
     let table = MountTable(mounts)
-    let parts = partition.map { [$0.sysfs] } ?? partitions(of: disk)
+    var isDoubtful = false
     for sysfsPath in [disk] + parts {
       let node = BlockDevice.node(of: sysfsPath.lastComponent)
-      let number = sysfs.text(sysfsPath + "/dev") ?? ""
-      if let mountPoint = table.mountPoint(ofDevice: number, node: node) {
+      let number = sysfs.text(sysfsPath + "/dev")
+      if let mountPoint = table.mountPoint(ofDevice: number ?? "", node: node) {
         return noteUse("\(node) is mounted at \(mountPoint)")
       }
       if swaps.utf8.split(separator: UInt8(ascii: "\n")).contains(where: {
@@ -139,10 +145,11 @@ extension TargetProbe {
       }) {
         return noteUse("\(node) is swap space")
       }
-      if let holder = sysfs.names(sysfsPath + "/holders").first {
-        return noteUse("\(node) is held by \(holder)")
-      }
+      let holders = sysfs.requiredNames(sysfsPath + "/holders")
+      if let holder = holders?.first { return noteUse("\(node) is held by \(holder)") }
+      isDoubtful = isDoubtful || number == nil || holders == nil
     }
+    if isDoubtful { report.limits.passthroughObstacle = "who uses it could not be read" }
   }
 
   private mutating func noteUse(_ clause: String) {
@@ -150,7 +157,7 @@ extension TargetProbe {
     report.limits.passthroughObstacle = clause
   }
 
-  private func partitions(of disk: String) -> [String] {
-    sysfs.names(disk).filter { $0.hasPrefix(disk.lastComponent) }.map { disk + "/" + $0 }
+  private mutating func partitions(of disk: String) -> [String]? {
+    sysfs.requiredNames(disk)?.filter { $0.hasPrefix(disk.lastComponent) }.map { disk + "/" + $0 }
   }
 }

@@ -41,10 +41,25 @@ package struct TargetProbe<System: Machine> {
       case .directory: probeDirectory()
       case .other: fail(.unsupported, "is a pipe, a socket or a link", "name a file or a device")
       }
+      if report.error == nil { confirm(status) }
     } catch {
       fail(error)
     }
     facts.unreadableAttributes = sysfs.unreadable
+  }
+
+  /// What was read belongs to the target only if its path still leads where it led at first:
+  /// device numbers and names are given anew when a drive is replaced.
+  private mutating func confirm(_ status: FileStatus) {
+    if let now = try? machine.status(of: report.path), StatxLimits(now) == StatxLimits(status),
+      TargetIdentity(now) == TargetIdentity(status)
+    {
+      return
+    }
+    let failure = "\(report.path) changed while it was being read"
+    facts.driveFailure = facts.driveFailure ?? failure
+    report.limits.drive = .unknown(.identify(failure))
+    report.limits.statx = nil
   }
 
   // MARK: Kinds of target
@@ -83,24 +98,29 @@ package struct TargetProbe<System: Machine> {
     // The kernel's name, as in every entry: the path given may be a link.
     facts.diskNode = BlockDevice.node(of: path.lastComponent)
     push(facts.diskNode, report.kind?.rawValue ?? "", start: 0, parents: [])
-    if !isController { describeSibling(of: path.lastComponent) }
+    let disk = isController ? nil : sibling(of: path.lastComponent)
+    let sequence = disk.flatMap { sysfs.number($0 + "/diskseq") }
+    if let disk { describeSibling(disk) }
     describeNVMe(
       node: report.path,
       expected: status.representedDevice,
       leading: isController ? Leading(controllers: [path], paths: 1) : leading(to: path),
       wantsNamespace: !isController
     )
+    if let disk, sysfs.number(disk + "/diskseq") != sequence { noteReplacement() }
   }
 
   /// The block device of a character device: `ng0n1` and `nvme0n1` are one namespace.
-  private mutating func describeSibling(of generic: String) {
+  private mutating func sibling(of generic: String) -> String? {
     report.limits.startBytes = 0
-    let name = "nvme" + generic.dropFirst(2)
-    guard let disk = try? machine.canonicalPath(of: "/sys/block/" + name) else { return }
+    return try? machine.canonicalPath(of: "/sys/block/nvme" + generic.dropFirst(2))
+  }
+
+  private mutating func describeSibling(_ disk: String) {
     report.limits.queue = sysfs.queueLimits(ofDisk: disk)
     report.queue = report.limits.queue
     report.limits.sizeBytes = sysfs.number(disk + "/size").map { $0.multipliedOrMax(by: 512) }
-    facts.diskNode = BlockDevice.node(of: name)
+    facts.diskNode = BlockDevice.node(of: disk.lastComponent)
     notePassthroughObstacles(facts.diskNode, disk, partition: nil)
   }
 
@@ -132,7 +152,7 @@ package struct TargetProbe<System: Machine> {
 
   private mutating func describeFile(_ status: FileStatus, _ facts: FileSystemFacts?) {
     let file = push(report.path, report.kind?.rawValue ?? "", start: nil, parents: [])
-    let table = MountTable((try? machine.text(of: "/proc/self/mountinfo")) ?? "")
+    let table = MountTable(sysfs.table("/proc/self/mountinfo") ?? "")
     let mount = status.mountID.flatMap(table.mount)
     var filesystem = FileSystemReport(type: mount?.type ?? "unknown")
     filesystem.blockSize = facts.map { UInt64($0.blockSizeBytes) }
@@ -164,9 +184,11 @@ package struct TargetProbe<System: Machine> {
     let sequence = sysfs.number(device.diskSysfs + "/diskseq")
     report.identity?.diskSequence = parents.isEmpty ? sequence : nil
     describe(device, parents: parents, number: number)
-    if sysfs.number(device.diskSysfs + "/diskseq") != sequence {
-      report.limits.drive = .unknown(.identify("the drive was replaced while it was being read"))
-    }
+    if sysfs.number(device.diskSysfs + "/diskseq") != sequence { noteReplacement() }
+  }
+
+  private mutating func noteReplacement() {
+    report.limits.drive = .unknown(.identify("the drive was replaced while it was being read"))
   }
 
   private mutating func describe(_ device: BlockDevice, parents: [Int], number: DeviceNumber) {

@@ -1,4 +1,4 @@
-/// The fields of Identify Controller (CNS 01h) that bear on atomic writes, as the drive reports them.
+/// The fields of Identify Controller (CNS 01h) that bear on atomic writes, as reported.
 ///
 /// NVM Express Base Specification, Identify Controller data structure; the atomic fields are
 /// described in the NVM Command Set Specification, section 2.1.4. Nothing is decoded here.

@@ -1,4 +1,4 @@
-/// The fields of Identify Namespace (CNS 00h) that bear on atomic writes, as the drive reports them.
+/// The fields of Identify Namespace (CNS 00h) that bear on atomic writes, as reported.
 ///
 /// NVM Command Set Specification, Identify Namespace data structure. Nothing is decoded here but
 /// the choice of the LBA format in use.
@@ -23,7 +23,7 @@ public struct IdentifyNamespace: Hashable, Sendable {
   public var nabsn: UInt16
   /// Namespace atomic boundary offset, bytes 43:42. A logical block address, **not** 0's based.
   public var nabo: UInt16
-  /// Namespace atomic boundary size power fail, bytes 45:44. 0: none; else 0's based logical blocks.
+  /// Namespace atomic boundary size power fail, bytes 45:44. 0: none; else 0's based blocks.
   public var nabspf: UInt16
   /// LBADS of the format in use: the logical block size as a power of two exponent.
   public var lbads: UInt8

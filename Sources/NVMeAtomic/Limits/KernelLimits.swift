@@ -61,7 +61,7 @@ public struct StatxLimits: Hashable, Sendable {
   public var atomicWriteUnitMin: UInt32?
   /// `stx_atomic_write_unit_max`, bytes (Linux 6.11).
   public var atomicWriteUnitMax: UInt32?
-  /// `stx_atomic_write_unit_max_opt`, bytes (Linux 6.16): above it a filesystem may work in software.
+  /// `stx_atomic_write_unit_max_opt`, bytes (Linux 6.16): above it XFS works in software.
   public var atomicWriteUnitMaxOpt: UInt32?
   /// `stx_atomic_write_segments_max`.
   public var atomicWriteSegmentsMax: UInt32?

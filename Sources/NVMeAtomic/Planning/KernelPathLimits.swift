@@ -175,7 +175,17 @@ extension TargetLimits {
     case .unknown(let fact): return .unknown(fact)
     case .known(let device):
       if device.metadataBytes != 0 { return .unknown(.metadata) }
-      let unit = min(limit, device.powerFailBytes).powerOfTwoFloor
+      var unit = min(limit, device.powerFailBytes).powerOfTwoFloor
+      if kind.isBlockDevice {
+        // The driver refuses what crosses the kernel's own lines, whatever the drive's are.
+        guard let bytes = queue.atomicWriteBoundaryBytes else {
+          return .unknown(.queue("atomic_write_boundary_bytes"))
+        }
+        if let lines = AtomicBoundary(sizeBytes: bytes) {
+          guard let startBytes else { return .unknown(.start) }
+          unit = lines.largestPage(upToBytes: unit, fromBytes: startBytes)
+        }
+      }
       switch atomicMerge(of: unit, within: device.powerFailBytes, device.linesForMerging) {
       case .known(nil): break
       case .known: return .unknown(.limitsDisagree)

@@ -6,7 +6,8 @@ extension MissingFact: CustomStringConvertible {
     case .identify(let reason): reason
     case .identifyInvalid: "the drive reports a logical block size that cannot be"
     case .blockSizesDiffer(let kernel, let drive):
-      "the kernel works with \(ByteText(kernel)) blocks and the drive with \(ByteText(drive)) blocks"
+      "the kernel works with \(ByteText(kernel)) blocks and the drive with \(ByteText(drive)) "
+        + "blocks"
     case .remote(let transport):
       "the namespace is remote (\(transport)), and such targets often derive the limit from a "
         + "block size"

@@ -160,8 +160,8 @@ extension Planner {
   }
 
   /// ext4 makes a range of several mappings one by a forced commit of its journal
-  /// (`fs/ext4/inode.c:ext4_map_blocks_atomic_write_slow`); without a journal that does nothing, and
-  /// without barriers neither commit nor fsync flushes the drive.
+  /// (`fs/ext4/inode.c:ext4_map_blocks_atomic_write_slow`); without a journal that does nothing,
+  /// and without barriers neither commit nor fsync flushes the drive.
   func checkExt4(_ request: WriteRequest) throws(Objection) {
     guard let filesystem = target.filesystem, filesystem.type == "ext4" else { return }
     guard let extents = filesystem.extents, extents else {

@@ -59,8 +59,8 @@ extension AtomicWriteError {
   /// Whether the kernel refused before any byte moved; whatever leaves a doubt is unknown.
   ///
   /// See `pwritev2(2)` and `block/blk-core.c:blk_errors`. With `RWF_DSYNC` on a file the error may
-  /// come from the flush that follows the data (`generic_write_sync`), and ENOSPC, EDQUOT, EROFS and
-  /// EOPNOTSUPP can: they are refusals only without it.
+  /// come from the flush that follows the data (`generic_write_sync`), and ENOSPC, EDQUOT, EROFS
+  /// and EOPNOTSUPP can: they are refusals only without it.
   init(writeError errno: Errno, isFile: Bool, isDurable: Bool) {
     switch errno {
     case .textFileBusy:

@@ -4,7 +4,10 @@ import NVMeAtomic
 struct ProbeText {
   let report: TargetReport
 
-  var lines: [String] {
+  /// Paths and the drive's own words may hold anything; none of it reaches the terminal raw.
+  var lines: [String] { rawLines.map(\.printable) }
+
+  private var rawLines: [String] {
     if let error = report.error {
       return ["\(report.path): \(error.message); \(error.remedy)"]
     }
@@ -104,8 +107,11 @@ struct ProbeText {
         filesystem.reflink.map { $0 ? "reflink" : "no reflink" },
         filesystem.exchangeRange == true ? "exchange-range" : nil,
       ]
-      table.add(label, details.compactMap { $0 }.joined(separator: ", "))
-      label = ""
+      let known = details.compactMap { $0 }.joined(separator: ", ")
+      if !known.isEmpty {
+        table.add(label, known)
+        label = ""
+      }
     }
     guard statx.acceptsAtomicWrites, let minimum = statx.atomicWriteUnitMin,
       let maximum = statx.atomicWriteUnitMax
@@ -157,8 +163,8 @@ struct ProbeText {
       return "RWF_ATOMIC: up to \(maximum) stay whole over a power failure, by XFS in software."
     default:
       return "RWF_ATOMIC: up to \(maximum) stay whole over a power failure; by the drive up to "
-        + "\(ByteText(path.hardwareMaximumBytes ?? 0)), by XFS in software above or where the range "
-        + "is fragmented."
+        + "\(ByteText(path.hardwareMaximumBytes ?? 0)), by XFS in software above or where the "
+        + "range is fragmented."
     }
   }
 

@@ -8,10 +8,11 @@ struct WriteText {
     let promise = receipt.powerFailAtomic
     let atomic =
       promise.assumptions.first.map { "assumed (\($0))" } ?? "yes, by \(promise.backing.rawValue)"
-    line =
+    let text =
       "\(target): \(ByteText(receipt.lengthBytes)) at \(receipt.offsetBytes) by RWF_ATOMIC; "
       + "power-fail atomic: \(atomic); untorn for readers: \(receipt.untorn.text); "
       + "durable: \(receipt.isDurable.map { $0 ? "yes" : "no" } ?? "not known")"
+    line = text.printable
   }
 }
 

@@ -1,0 +1,67 @@
+import NVMeAtomic
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import nvme_atomic
+
+/// Whole outputs of `probe`, as JSON and as text.
+@Suite struct ProbeGoldenTests {
+  struct Row: Sendable, CustomStringConvertible {
+    var target: String
+    var question: Question?
+    var fault: FixtureFault?
+    var suffix = ""
+
+    var description: String { target + suffix }
+
+    func report() throws -> TargetReport {
+      let target = try #require(FixtureTarget.named(target))
+      let machine = FixtureMachine(target.world, fault: fault)
+      return TargetProbe.report(on: target.path, answering: question, machine)
+    }
+  }
+
+  private static func page(_ size: UInt64, _ writer: Writer) -> Question {
+    Question(.everyPage(sizeBytes: size), writer: writer)
+  }
+
+  static let rows = [
+    Row(target: "namespace", question: page(16384, .direct)),
+    Row(target: "namespace-4k-cached", question: page(65536, .rwfAtomic)),
+    Row(
+      target: "namespace-4k-cached",
+      fault: .every(FixtureCall(kind: .open, argument: "/dev/nvme0n1"), .permissionDenied),
+      suffix: "-without-permission"
+    ),
+    Row(target: "namespace-boundary-offset"),
+    Row(
+      target: "partition-misaligned",
+      question: Question(.one(offsetBytes: 8192, lengthBytes: 8192), writer: .direct)
+    ),
+    Row(target: "controller-cached"),
+    Row(target: "generic"),
+    Row(target: "ext4-partition", question: page(16384, .rwfAtomic)),
+    Row(target: "xfs", question: page(1 << 20, .rwfAtomic)),
+    Row(target: "dm", question: page(4096, .direct)),
+    Row(target: "directory-tmpfs", question: page(4096, .buffered)),
+    Row(target: "missing", question: page(4096, .direct)),
+  ]
+
+  @Test(arguments: rows)
+  func documentIsAsRecorded(row: Row) throws {
+    let document = ProbeJSON(kernelRelease: "7.3.4", targets: [try row.report()]).document
+    let text = document.rendered.replacing(
+      "\"tool_version\": \"\(NVMeAtomicCommand.version)\"",
+      with: "\"tool_version\": \"VERSION\""
+    )
+    try Snapshot.check(text, "probe-\(row).json")
+  }
+
+  @Test(arguments: rows)
+  func textIsAsRecorded(row: Row) throws {
+    let lines = ProbeText(report: try row.report()).lines
+    #expect(!lines.contains { $0.contains { $0.isNewline } || $0.last?.isWhitespace == true })
+    try Snapshot.check(lines.joined(separator: "\n"), "probe-\(row).txt")
+  }
+}
