@@ -30,15 +30,16 @@ struct HostProbeTests {
 
   @Test(.enabled(if: HostRig.hasSoftwareAtomics, "no RWF_ATOMIC on XFS without hardware here"))
   func aDirectoryStandsForANewFileInIt() throws {
-    let file = try HostRig.makeFile("xfs/sibling", byteCount: 4096)
-    defer { try? FileManager.default.removeItem(atPath: file) }
-    let before = try FileManager.default.contentsOfDirectory(atPath: HostRig.path("xfs"))
-    let directory = Probe().report(on: HostRig.path("xfs"))
+    // Of its own, as other tests come and go beside it.
+    let path = HostRig.path("xfs/quiet")
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let file = try HostRig.makeFile("xfs/quiet/sibling", byteCount: 4096)
+    let directory = Probe().report(on: path)
     #expect(directory.kind == .directory)
     #expect(directory.kernelPath == Probe().report(on: file).kernelPath)
     #expect(directory.limits.statx == Probe().report(on: file).limits.statx)
-    let after = try FileManager.default.contentsOfDirectory(atPath: HostRig.path("xfs"))
-    #expect(after.sorted() == before.sorted())
+    #expect(try FileManager.default.contentsOfDirectory(atPath: path) == ["sibling"])
   }
 
   @Test func ext4WithoutHardwareHasNone() throws {
