@@ -38,7 +38,7 @@ let package = Package(
       name: "CNVMeAtomic",
       dependencies: ["CLibNVMe"],
       cSettings: [.define("_GNU_SOURCE")],
-      linkerSettings: [.linkedLibrary("blkid")]
+      linkerSettings: [.linkedLibrary("blkid"), .linkedLibrary("devmapper")]
     ),
     .target(
       name: "LinuxIO",

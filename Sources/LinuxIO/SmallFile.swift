@@ -65,7 +65,7 @@ package enum Directory {
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  private static func filled(
+  static func filled(
     capacity: Int,
     _ body: (UnsafeMutablePointer<CChar>, Int) -> Int64
   ) throws(Errno) -> [UInt8] {

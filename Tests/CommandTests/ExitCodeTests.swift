@@ -11,7 +11,7 @@ import Testing
     /// 16 KiB pages by a direct writer: yes.
     case yes = "namespace-nomerges"
     case no = "namespace"
-    case unknown = "dm"
+    case unknown = "dm-mirror"
     case failed = "missing"
   }
 
@@ -26,7 +26,7 @@ import Testing
   @Test(
     arguments: [
       ("namespace-nomerges", 0), ("namespace-4k-cached", 0), ("namespace", 1), ("btrfs", 1),
-      ("dm", 2), ("namespace-two-paths", 2), ("missing", 2), ("null", 2),
+      ("dm", 2), ("namespace-two-paths", 0), ("missing", 2), ("null", 2),
       ("directory-no-permission", 2),
     ] as [(String, Int32)]
   )

@@ -4,7 +4,7 @@ import SystemPackage
 package struct FixtureCall: Hashable, Sendable, CustomStringConvertible {
   package enum Kind: String, Sendable {
     case release, status, newFile, fileSystem, text, names, canonicalPath, open
-    case nodeStatus, namespaceID, identifyController, identifyNamespace, feature
+    case mapperTable, nodeStatus, namespaceID, identifyController, identifyNamespace, feature
   }
 
   package var kind: Kind
@@ -38,7 +38,7 @@ package enum FixtureFault: Hashable, Sendable, CustomStringConvertible {
   case every(FixtureCall, Errno)
   /// The n-th device command is answered with a status.
   case command(Int, status: UInt16)
-  /// A text ends after so many bytes.
+  /// A text, or a device-mapper table by the device's number, ends after so many bytes.
   case cut(path: String, bytes: Int)
 
   func errno(_ index: Int, _ call: FixtureCall) -> Errno? {

@@ -74,6 +74,14 @@ package final class FixtureMachine: Machine {
     try answer(.canonicalPath, path).tree.canonicalPath(of: path)
   }
 
+  package func deviceMapperTable(of device: DeviceNumber) throws(Errno) -> String {
+    let world = try answer(.mapperTable, "\(device)")
+    if let refusal = world.mapperRefusal { throw refusal }
+    guard let table = world.mapperTables[device] else { throw .noSuchAddressOrDevice }
+    guard let fault, case .cut("\(device)", let bytes) = fault else { return table }
+    return String(decoding: table.utf8.prefix(bytes), as: UTF8.self)
+  }
+
   package func openNode(_ path: String) throws(Errno) -> FixtureNode {
     let world = try answer(.open, path)
     guard let opened = world.nodes[try world.tree.canonicalPath(of: path)] else {

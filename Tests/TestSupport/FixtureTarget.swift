@@ -24,14 +24,16 @@ package struct FixtureTarget: Sendable, CustomStringConvertible {
   /// One of every kind, and of every circumstance that decides something.
   package static let all =
     namespaces + users + partitions + characterDevices + files + directories + otherBlockDevices
-    + oddities
+    + mappers + arrays + loops + oddities
 
   /// One of each kind, and of each way down to the hardware.
   package static let kinds = [
     "namespace-4k-cached", "namespace-two-paths", "namespace-tcp", "namespace-partition-mounted",
     "partition-boundary", "generic", "controller-cached", "ext4-bigalloc", "ext4-partition", "xfs",
     "xfs-on-loop", "btrfs", "tmpfs", "directory-xfs", "directory-no-unnamed-files", "loop", "dm",
-    "md", "sd-atomic", "link-to-namespace", "missing", "null", "vanished-disk",
+    "md", "dm-striped", "dm-nested", "dm-on-two-paths", "dm-linear-nomerges", "md-raid0",
+    "md-raid1",
+    "loop-on-ext4", "sd-atomic", "link-to-namespace", "missing", "null", "vanished-disk",
   ].compactMap(named)
 
   /// All that is not one of ``kinds``.
@@ -124,6 +126,7 @@ extension FixtureTarget {
     },
     multipath("namespace-one-path", paths: 1),
     multipath("namespace-two-paths", paths: 2),
+    hiddenPath("namespace-hidden-path"),
     multipath("namespace-path-merges", paths: 1) { $0.nomerges = 0 },
   ]
 
@@ -139,6 +142,13 @@ extension FixtureTarget {
     change(&pathQueue)
     world.addMultipathNamespace(paths: paths, queue: queue, pathQueue: pathQueue)
     return FixtureTarget(name, "/dev/nvme0n1", world)
+  }
+
+  /// A head that shows none of its paths.
+  private static func hiddenPath(_ name: String) -> FixtureTarget {
+    var target = multipath(name, paths: 1)
+    target.world.tree.remove(FixtureWorld.controllerPath(0, "nvme0c0n1"))
+    return target
   }
 
   /// Namespaces that somebody uses, known by number, by name, or by sysfs.

@@ -10,7 +10,7 @@ extension FixtureWorld {
     addQueue(disk.queue, below: disk.sysfs)
   }
 
-  mutating func addQueue(_ queue: FixtureQueue, below disk: String) {
+  package mutating func addQueue(_ queue: FixtureQueue, below disk: String) {
     for (name, text) in queue.texts { tree.addText(disk + "/queue/" + name, text) }
   }
 
@@ -55,30 +55,6 @@ extension FixtureWorld {
     return addVirtual("loop0", DeviceNumber(major: 7, minor: 0), queue)
   }
 
-  /// A device-mapper device over others.
-  @discardableResult
-  package mutating func addMapper(
-    over members: [FixtureDisk],
-    queue: FixtureQueue = .withoutAtomicWrites
-  ) -> FixtureDisk {
-    let disk = addVirtual("dm-0", DeviceNumber(major: 252, minor: 0), queue)
-    tree.addText(disk.sysfs + "/dm/name", "fixture\n")
-    hold(members, by: disk)
-    return disk
-  }
-
-  /// A software RAID over others.
-  @discardableResult
-  package mutating func addRAID(
-    over members: [FixtureDisk],
-    queue: FixtureQueue = .withoutAtomicWrites
-  ) -> FixtureDisk {
-    let disk = addVirtual("md0", DeviceNumber(major: 9, minor: 0), queue)
-    tree.addText(disk.sysfs + "/md/level", "raid1\n")
-    hold(members, by: disk)
-    return disk
-  }
-
   /// A disk that is neither NVMe nor stacked.
   @discardableResult
   package mutating func addOtherDisk(
@@ -87,17 +63,18 @@ extension FixtureWorld {
     addVirtual("sda", DeviceNumber(major: 8, minor: 0), queue)
   }
 
-  private mutating func addVirtual(
+  mutating func addVirtual(
     _ name: String,
     _ number: DeviceNumber,
-    _ queue: FixtureQueue
+    _ queue: FixtureQueue,
+    sizeBytes: UInt64 = 1 << 30
   ) -> FixtureDisk {
     let disk = FixtureDisk(
       name: name,
       sysfs: "/sys/devices/virtual/block/" + name,
       number: number,
       queue: queue,
-      sizeBytes: 1 << 30
+      sizeBytes: sizeBytes
     )
     addDisk(disk)
     return disk

@@ -9,7 +9,7 @@ extension FixtureWorld {
     minor: UInt32? = nil
   ) -> String {
     let name = "nvme\(instance)"
-    let sysfs = "/sys/devices/pci0000:00/0000:00:0\(instance + 4).0/nvme/\(name)"
+    let sysfs = Self.controllerPath(instance)
     let number = DeviceNumber(major: 239, minor: minor ?? UInt32(instance))
     tree.addLink(sysfs + "/subsystem", to: "/sys/class/nvme")
     tree.addText(sysfs + "/model", drive.model + "  \n")
@@ -22,6 +22,12 @@ extension FixtureWorld {
     addCharacterNode("/dev/" + name, number)
     nodes["/dev/" + name] = OpenedNode(number: number, drive: drive, isNamespace: false)
     return sysfs
+  }
+
+  /// A controller's canonical directory in sysfs, or something in it.
+  package static func controllerPath(_ instance: Int, _ entry: String? = nil) -> String {
+    "/sys/devices/pci0000:00/0000:00:0\(instance + 4).0/nvme/nvme\(instance)"
+      + (entry.map { "/" + $0 } ?? "")
   }
 
   /// A namespace behind one controller of its own, with its block and character devices.

@@ -13,6 +13,10 @@ package struct FixtureWorld: Sendable {
   package var fileSystems: [String: FileSystemFacts] = [:]
   /// What making an unnamed file in a directory gives, by canonical path.
   package var newFiles: [String: NewFile] = [:]
+  /// Tables of device-mapper devices.
+  package var mapperTables: [DeviceNumber: String] = [:]
+  /// What asking for any table gives, if not the table.
+  package var mapperRefusal: Errno?
 
   private var mountLines: [String] = []
   private var swapText = "Filename\tType\tSize\tUsed\tPriority\n"

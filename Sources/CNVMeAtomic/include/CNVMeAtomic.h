@@ -112,6 +112,14 @@ int nvmeatomic_inode_flags(int descriptor, uint32_t *flags);
  * is none), by libblkid. In C because its probe is an opaque handle to be freed on every path. */
 int nvmeatomic_signature(int descriptor, char *name, size_t capacity);
 
+/* ---- Device-mapper (devicemapper.c) -------------------------------------------------------- */
+
+/* The live table of a device, by libdevmapper: a line "start length type parameters" per target,
+ * in 512-byte sectors; the bytes used, or -errno (-ERANGE when they do not fit). Keys are left
+ * out. In C because libdevmapper logs through a variadic function. */
+int64_t nvmeatomic_device_mapper_table(uint32_t major, uint32_t minor, char *table,
+                                       size_t capacity);
+
 /* ---- NVMe (nvme.c) ------------------------------------------------------------------------- */
 
 /* libnvme's calls return 0, a positive NVMe status, or -errno. In C because libnvme's headers

@@ -25,9 +25,16 @@ struct BlockDevice {
 
   /// Follows `/sys/dev/block/MAJ:MIN`; `nil` when the kernel has no such device.
   init?<System: Machine>(_ number: DeviceNumber, _ sysfs: inout SysfsReader<System>) {
-    guard let path = try? sysfs.machine.canonicalPath(of: "/sys/dev/block/\(number)") else {
-      return nil
-    }
+    self.init(link: "/sys/dev/block/\(number)", &sysfs)
+  }
+
+  /// Follows `/sys/class/block/NAME`; `nil` when the kernel has no such device.
+  init?<System: Machine>(named name: String, _ sysfs: inout SysfsReader<System>) {
+    self.init(link: "/sys/class/block/" + name, &sysfs)
+  }
+
+  private init?<System: Machine>(link: String, _ sysfs: inout SysfsReader<System>) {
+    guard let path = try? sysfs.machine.canonicalPath(of: link) else { return nil }
     self.sysfs = path
     name = path.lastComponent
     isPartition = sysfs.exists(path + "/partition")

@@ -85,6 +85,8 @@ public enum FindingCode: String, Sendable, CaseIterable {
   case partitionMisaligned = "partition-misaligned"
   /// A device in between passes no atomic writes on.
   case stackedDeviceDropsAtomics = "stacked-device-drops-atomics"
+  /// A device in between passes less than the drives below it take.
+  case stackedDeviceNarrowsAtomics = "stacked-device-narrows-atomics"
   /// The filesystem has no atomic writes.
   case filesystemWithoutAtomics = "filesystem-without-atomics"
   /// The filesystem writes one block atomically and no more.
@@ -119,9 +121,9 @@ public enum FindingCode: String, Sendable, CaseIterable {
   case multipleAtomicityMode = "multiple-atomicity-mode"
   /// NMIC bit 0 is set.
   case sharedNamespace = "shared-namespace"
-  /// Native multipath: head and path have different queue settings.
+  /// Native multipath: head and path, or several paths, have different limits or settings.
   case pathsDisagree = "paths-disagree"
-  /// Native multipath with several paths, whose limits may differ.
+  /// Native multipath whose paths could not all be looked at.
   case pathsNotExamined = "paths-not-examined"
   /// A fabrics target may derive its unit from a block size.
   case fabricsClaimDerived = "fabrics-claim-derived"

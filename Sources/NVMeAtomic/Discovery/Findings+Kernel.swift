@@ -26,7 +26,7 @@ extension Findings {
     return found
   }
 
-  private var tooOld: [Finding] {
+  var tooOld: [Finding] {
     guard let version = facts.kernel, offersNothing else { return [] }
     let needed = report.kind?.isFile == true ? KernelVersion(6, 13) : KernelVersion(6, 11)
     guard version < needed, report.kind != .controller, report.kind != .generic else { return [] }

@@ -5,8 +5,8 @@ struct FindingFacts {
   var diskNode = ""
   /// The disk's kind in the stack, `namespace` or what else.
   var diskKind: String?
-  /// The hidden disk that a native multipath head passes requests on to, when there is one.
-  var pathDisk: String?
+  /// The hidden disks that a native multipath head passes requests on to.
+  var pathDisks: [String] = []
   /// Whether head and path have different queue settings.
   var pathsDisagree = false
   var driveFailure: String?
@@ -33,7 +33,7 @@ struct Findings {
 
   /// A command that sets a queue attribute, of a multipath head and of its path alike.
   func setQueue(_ attribute: String, to value: String) -> String {
-    let disks = [diskName] + (facts.pathDisk.map { [$0] } ?? [])
+    let disks = [diskName] + facts.pathDisks
     return "echo \(value) | sudo tee "
       + disks.map { "/sys/block/\($0)/queue/\(attribute)" }.joined(separator: " ")
   }
@@ -41,7 +41,8 @@ struct Findings {
   /// All findings, most severe first, else in the order of the layers.
   var all: [Finding] {
     guard report.error == nil else { return [] }
-    let found = access + drive + kernel + partition + stack + filesystem
+    let drives = target.stack == nil ? drive + kernel : tooOld + namespaces
+    let found = access + drives + partition + stack + filesystem
     return found.enumerated().sorted {
       ($0.element.severity, $0.offset) < ($1.element.severity, $1.offset)
     }.map(\.element)
@@ -89,14 +90,14 @@ struct Findings {
       )
     }
     if report.kind != .controller, target.drive != .none, facts.diskKind != "namespace",
-      report.kind != .generic
+      report.kind != .generic, report.namespaces.isEmpty
     {
       found.append(
         Finding(
           .notNVMe,
           .info,
           .stack,
-          "No NVMe namespace lies directly below; nothing is known of the hardware."
+          "No NVMe namespace lies below; nothing is known of the hardware."
         )
       )
     }
@@ -105,7 +106,7 @@ struct Findings {
 
   // MARK: The drive
 
-  private var drive: [Finding] {
+  var drive: [Finding] {
     var found: [Finding] = []
     if report.writeAtomicityNormalDisabled == true {
       found.append(
@@ -163,18 +164,18 @@ struct Findings {
         )
       )
     }
-    if namespace.paths > 1 {
+    if namespace.paths == 0 {
       found.append(
         Finding(
           .pathsNotExamined,
           .warning,
           .device,
-          "\(namespace.paths) paths lead to the namespace; only one was asked, and the smallest "
-            + "limit of all would count."
+          "Which paths lead to the namespace could not be read; the smallest limit of all would "
+            + "count."
         )
       )
     }
-    if facts.pathsDisagree, let path = facts.pathDisk {
+    if facts.pathsDisagree, let path = facts.pathDisks.first {
       found.append(
         Finding(
           .pathsDisagree,
@@ -218,20 +219,6 @@ struct Findings {
           + "\(ByteText(lines.sizeBytes)).",
         remedy: "sfdisk \(facts.diskNode)   # a start that is a multiple of "
           + "\(lines.sizeBytes / 512) sectors; destroys all data"
-      )
-    ]
-  }
-
-  private var stack: [Finding] {
-    guard let kind = facts.diskKind, kind != "namespace" else { return [] }
-    if queue.atomicWriteMaxBytes ?? 0 > 0 { return [] }
-    return [
-      Finding(
-        .stackedDeviceDropsAtomics,
-        offersNothing ? .blocking : .warning,
-        .stack,
-        "\(facts.diskNode) (\(kind)) passes no atomic writes on to hardware.",
-        remedy: "put the data on an NVMe namespace or partition directly"
       )
     ]
   }

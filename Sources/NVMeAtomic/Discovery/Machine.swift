@@ -21,6 +21,8 @@ package protocol Machine {
   func names(in path: String) throws(Errno) -> [String]
   /// `realpath(3)`.
   func canonicalPath(of path: String) throws(Errno) -> String
+  /// The live table of a device-mapper device.
+  func deviceMapperTable(of device: DeviceNumber) throws(Errno) -> String
   /// Opens an NVMe node for admin commands.
   func openNode(_ path: String) throws(Errno) -> Node
 }
@@ -73,6 +75,10 @@ package struct LiveMachine: Machine {
 
   package func canonicalPath(of path: String) throws(Errno) -> String {
     try Directory.canonicalPath(of: path)
+  }
+
+  package func deviceMapperTable(of device: DeviceNumber) throws(Errno) -> String {
+    try DeviceMapper.table(of: device)
   }
 
   package func openNode(_ path: String) throws(Errno) -> NVMeNode {

@@ -16,11 +16,21 @@ struct DriveAnswers {
   /// Whether what went wrong was the lack of permission.
   var isPermissionFailure = false
 
+  /// Which namespace to ask for.
+  enum Wanted: Equatable {
+    /// None: a controller's node.
+    case none
+    /// The one that the node stands for.
+    case own
+    /// This one, by a controller's node.
+    case named(UInt32)
+  }
+
   /// Opens the node and asks. `expected` is the device that the facts from sysfs belong to.
   init<System: Machine>(
     node path: String,
     expected: DeviceNumber,
-    wantsNamespace: Bool,
+    namespace wanted: Wanted,
     _ machine: System
   ) {
     let node: System.Node
@@ -37,7 +47,7 @@ struct DriveAnswers {
     identifyController = ask("Identify Controller") { () throws(PassthroughError) in
       try node.identifyController()
     }.flatMap(IdentifyController.init)
-    if wantsNamespace { askNamespace(node) }
+    if wanted != .none { askNamespace(node, wanted) }
     // The features refine Identify; without it they would stand alone.
     guard let identifyController, failure == nil else { return }
     writeAtomicityNormalDisabled = ask("Get Features 0Ah") { () throws(PassthroughError) in
@@ -49,11 +59,15 @@ struct DriveAnswers {
     }
   }
 
-  private mutating func askNamespace(_ node: some NVMeAdminNode) {
-    do throws(Errno) {
-      nsid = try node.namespaceID()
-    } catch {
-      note(.host(error), "asking for the namespace id")
+  private mutating func askNamespace(_ node: some NVMeAdminNode, _ wanted: Wanted) {
+    if case .named(let number) = wanted {
+      nsid = number
+    } else {
+      do throws(Errno) {
+        nsid = try node.namespaceID()
+      } catch {
+        note(.host(error), "asking for the namespace id")
+      }
     }
     guard let nsid, failure == nil else { return }
     identifyNamespace = ask("Identify Namespace") { () throws(PassthroughError) in

@@ -3,99 +3,262 @@ import SystemPackage
 
 /// What leads from a namespace to its drive, and what the drive says.
 extension TargetProbe {
+  /// One way to a namespace: a controller, and under native multipath the hidden path disk.
+  struct Way {
+    /// The controller's canonical directory in sysfs.
+    var controller: String
+    /// The canonical directory of `nvmeXcYnZ`; `nil` for a namespace without a head.
+    var pathDisk: String?
+  }
+
+  /// The ways to a namespace.
+  struct Ways {
+    var ways: [Way]
+    /// Whether there may be others, which could not be looked at.
+    var isDoubtful = false
+
+    /// How many there are; 0 where that is not certain.
+    var count: Int { isDoubtful ? 0 : ways.count }
+  }
+
   /// The controllers that lead to a namespace, and under native multipath its hidden path disks.
   ///
   /// The head `nvme1n2` passes requests on to `nvme1cCn2` of controller `nvmeC`, which splits,
   /// merges and flushes by its own settings (`drivers/nvme/host/multipath.c`).
-  mutating func leading(to disk: String) -> Leading {
+  mutating func ways(to disk: String) -> Ways {
     guard let parent = try? machine.canonicalPath(of: disk + "/device"),
       let subsystem = sysfs.linkName(parent + "/subsystem")
-    else { return Leading(controllers: [], paths: 0) }
-    guard subsystem == "nvme-subsystem" else {
-      return Leading(controllers: [parent], paths: 1)
-    }
+    else { return Ways(ways: [], isDoubtful: true) }
+    guard subsystem == "nvme-subsystem" else { return Ways(ways: [Way(controller: parent)]) }
     let names = sysfs.names(parent)
       .filter { $0.hasPrefix("nvme") && $0.dropFirst(4).allSatisfy(\.isNumber) }
     let controllers = names.compactMap { try? machine.canonicalPath(of: parent + "/" + $0) }
     let numbers = disk.lastComponent.drop { !$0.isNumber }.split(separator: "n")
+    let all = controllers.map { Way(controller: $0) }
     // A controller that cannot be looked at may be one more path.
     guard numbers.count == 2, controllers.count == names.count else {
-      return Leading(controllers: controllers, paths: 0)
+      return Ways(ways: all, isDoubtful: true)
     }
-    var paths: [String] = []
+    var ways: [Way] = []
     for controller in controllers {
       guard let entries = sysfs.requiredNames(controller) else {
-        return Leading(controllers: controllers, paths: 0)
+        return Ways(ways: all, isDoubtful: true)
       }
       let path = "nvme\(numbers[0])c\(controller.lastComponent.dropFirst(4))n\(numbers[1])"
-      if entries.contains(path) { paths.append(controller + "/" + path) }
+      if entries.contains(path) {
+        ways.append(Way(controller: controller, pathDisk: controller + "/" + path))
+      }
     }
-    if let path = paths.first, paths.count == 1 {
+    return ways.isEmpty ? Ways(ways: all, isDoubtful: true) : Ways(ways: ways)
+  }
+
+  // MARK: The target itself
+
+  /// Describes a namespace that is the target, or that the target lies on directly.
+  mutating func describeNamespace(
+    node: String,
+    expected: DeviceNumber,
+    disk: String?,
+    above: Int
+  ) {
+    let ways = disk.map { self.ways(to: $0) } ?? Ways(ways: [], isDoubtful: true)
+    let device = disk.map { BlockDevice.node(of: $0.lastComponent) } ?? node
+    if ways.count > 1, let disk {
+      report.limits.drive = .unknown(.paths)
+      report.limits.stack = StackLimits()
+      return askPaths(
+        to: device,
+        disk,
+        ways,
+        queue: report.limits.queue,
+        origin: report.limits.startBytes,
+        entry: above
+      )
+    }
+    if let path = ways.ways.first?.pathDisk, ways.count == 1 {
       let below = sysfs.queueLimits(ofDisk: path)
-      facts.pathDisk = path.lastComponent
+      facts.pathDisks = [path.lastComponent]
       facts.pathsDisagree = below != report.limits.queue
       report.limits.queue = report.limits.queue.agreeing(with: below)
     }
-    return Leading(controllers: controllers, paths: paths.count)
+    let answers = DriveAnswers(node: node, expected: expected, namespace: .own, machine)
+    let entry = self.entry(device, answers, ways.ways.first, ways.count, report.limits.queue)
+    report.namespaces = [entry]
+    report.controller = entry.controller
+    report.namespace = entry.namespace
+    report.writeAtomicityNormalDisabled = entry.writeAtomicityNormalDisabled
+    report.limits.fabric = entry.fabric
+    report.limits.drive = entry.drive
+    note(answers)
+    pushController(entry, above: above)
+    noteSharing(entry)
   }
 
-  struct Leading {
-    var controllers: [String]
-    var paths: Int
-  }
-
-  mutating func describeNVMe(
-    node: String,
-    expected: DeviceNumber,
-    leading: Leading,
-    wantsNamespace: Bool,
-    above: Int = 0
-  ) {
-    let answers = DriveAnswers(
-      node: node,
-      expected: expected,
-      wantsNamespace: wantsNamespace,
-      machine
-    )
-    if let controller = leading.controllers.first {
-      report.controller = ControllerReport(
-        name: controller.lastComponent,
-        transport: sysfs.text(controller + "/transport"),
-        model: sysfs.text(controller + "/model"),
-        serial: sysfs.text(controller + "/serial"),
-        firmware: sysfs.text(controller + "/firmware_rev"),
-        identify: answers.identifyController
-      )
-      if report.kind != .controller {
-        push("/dev/" + controller.lastComponent, "controller", start: nil, parents: [above])
-      }
-    } else if let identify = answers.identifyController {
-      report.controller = ControllerReport(name: "unknown", identify: identify)
-    }
+  /// Describes a controller that is the target.
+  mutating func describeController(node: String, expected: DeviceNumber, sysfs path: String) {
+    let answers = DriveAnswers(node: node, expected: expected, namespace: .none, machine)
+    report.controller = controller(path, answers)
     report.writeAtomicityNormalDisabled = answers.writeAtomicityNormalDisabled
-    facts.driveFailure = answers.failure
-    facts.lacksPermission = answers.isPermissionFailure
-    if report.controller?.transport != "pcie" {
-      report.limits.fabric = report.controller?.transport ?? "by an unknown transport"
-    }
-    guard wantsNamespace else {
-      report.limits.drive = .unknown(.identify("a controller is not one namespace"))
+    report.limits.fabric = fabric(report.controller)
+    report.limits.drive = .unknown(.identify("a controller is not one namespace"))
+    note(answers)
+  }
+
+  // MARK: Below a stack
+
+  /// Asks a namespace below a stack by each of its paths.
+  mutating func askPaths(of device: BlockDevice, _ queue: QueueLimits, entry: Int) {
+    let ways = self.ways(to: device.diskSysfs)
+    guard let number = diskNumber(device) else {
+      report.limits.stack?.note(.layer("\(device.diskNode) could not be found"))
       return
     }
-    report.namespace = NamespaceReport(
-      nsid: answers.nsid,
-      paths: leading.paths,
-      identify: answers.identifyNamespace
+    if ways.count > 1 {
+      return askPaths(
+        to: device.diskNode,
+        device.diskSysfs,
+        ways,
+        queue: queue,
+        origin: nil,
+        entry: entry
+      )
+    }
+    var agreed = queue
+    if let path = ways.ways.first?.pathDisk, ways.count == 1 {
+      agreed = queue.agreeing(with: sysfs.queueLimits(ofDisk: path))
+    }
+    let answers = DriveAnswers(node: device.diskNode, expected: number, namespace: .own, machine)
+    note(answers)
+    add(
+      self.entry(device.diskNode, answers, ways.ways.first, ways.count, agreed),
+      origin: nil,
+      above: entry
     )
-    report.limits.drive = drive(answers, paths: leading.paths)
-    if answers.identifyNamespace?.isShared == true {
-      report.limits.passthroughObstacle =
-        report.limits.passthroughObstacle
-        ?? "the namespace is shared (NMIC), and other hosts may write to it"
+  }
+
+  /// Asks a namespace with several paths: each path's own controller, for what it keeps.
+  private mutating func askPaths(
+    to device: String,
+    _ disk: String,
+    _ ways: Ways,
+    queue: QueueLimits,
+    origin: UInt64?,
+    entry above: Int
+  ) {
+    report.limits.stack?.layers.append(
+      StackLayer(device: device, kind: "multipath", queue: queue)
+    )
+    guard let nsid = sysfs.number(disk + "/nsid").flatMap(UInt32.init(exactly:)) else {
+      report.limits.stack?.note(.layer("the namespace id of \(device) could not be read"))
+      return
+    }
+    for way in ways.ways {
+      guard let path = way.pathDisk else { continue }
+      facts.pathDisks.append(path.lastComponent)
+      let number = sysfs.text(way.controller + "/dev").flatMap(DeviceNumber.init(text:))
+      guard let number else {
+        report.limits.stack?.note(.layer("\(way.controller.lastComponent) could not be found"))
+        continue
+      }
+      let answers = DriveAnswers(
+        node: "/dev/" + way.controller.lastComponent,
+        expected: number,
+        namespace: .named(nsid),
+        machine
+      )
+      note(answers)
+      let below = sysfs.queueLimits(ofDisk: path)
+      let pathEntry = push(path.lastComponent, "path", start: 0, parents: [above])
+      report.stack[pathEntry].atomicWriteUnitMaxBytes = below.atomicWriteUnitMaxBytes
+      var entry = self.entry(device, answers, way, 1, below)
+      entry.path = path.lastComponent
+      add(entry, origin: origin, above: pathEntry)
+      noteSharing(entry)
     }
   }
 
-  private func drive(_ answers: DriveAnswers, paths: Int) -> DriveKnowledge {
+  private mutating func add(_ entry: NamespaceEntry, origin: UInt64?, above: Int) {
+    report.namespaces.append(entry)
+    pushController(entry, above: above)
+    var foundation = Foundation(
+      device: entry.device,
+      drive: entry.drive,
+      queue: entry.queue,
+      originBytes: 0
+    )
+    foundation.originsBytes = origin.map { [$0] } ?? []
+    foundation.fabric = entry.fabric
+    report.limits.stack?.foundations.append(foundation)
+  }
+
+  // MARK: Entries
+
+  private mutating func entry(
+    _ device: String,
+    _ answers: DriveAnswers,
+    _ way: Way?,
+    _ paths: Int,
+    _ queue: QueueLimits
+  ) -> NamespaceEntry {
+    let controller = controller(way?.controller, answers)
+    return NamespaceEntry(
+      device: device,
+      controller: controller,
+      namespace: NamespaceReport(
+        nsid: answers.nsid,
+        paths: paths,
+        identify: answers.identifyNamespace
+      ),
+      writeAtomicityNormalDisabled: answers.writeAtomicityNormalDisabled,
+      drive: drive(answers, paths: paths, queue),
+      queue: queue,
+      fabric: fabric(controller),
+      failure: answers.failure
+    )
+  }
+
+  private mutating func controller(_ path: String?, _ answers: DriveAnswers) -> ControllerReport? {
+    guard let path else {
+      return answers.identifyController.map { ControllerReport(name: "unknown", identify: $0) }
+    }
+    return ControllerReport(
+      name: path.lastComponent,
+      transport: sysfs.text(path + "/transport"),
+      model: sysfs.text(path + "/model"),
+      serial: sysfs.text(path + "/serial"),
+      firmware: sysfs.text(path + "/firmware_rev"),
+      identify: answers.identifyController
+    )
+  }
+
+  private func fabric(_ controller: ControllerReport?) -> String? {
+    controller?.transport == "pcie" ? nil : controller?.transport ?? "by an unknown transport"
+  }
+
+  private mutating func pushController(_ entry: NamespaceEntry, above: Int) {
+    guard let name = entry.controller?.name, name != "unknown" else { return }
+    let node = "/dev/" + name
+    guard let id = report.stack.firstIndex(where: { $0.device == node && $0.kind == "controller" })
+    else {
+      push(node, "controller", start: nil, parents: [above])
+      return
+    }
+    if !report.stack[id].parents.contains(above) { report.stack[id].parents.append(above) }
+  }
+
+  private mutating func note(_ answers: DriveAnswers) {
+    facts.driveFailure = facts.driveFailure ?? answers.failure
+    facts.lacksPermission = facts.lacksPermission || answers.isPermissionFailure
+  }
+
+  private mutating func noteSharing(_ entry: NamespaceEntry) {
+    guard entry.namespace.identify?.isShared == true else { return }
+    report.limits.passthroughObstacle =
+      report.limits.passthroughObstacle
+      ?? "the namespace is shared (NMIC), and other hosts may write to it"
+  }
+
+  private func drive(_ answers: DriveAnswers, paths: Int, _ queue: QueueLimits) -> DriveKnowledge {
     guard let controller = answers.identifyController, let namespace = answers.identifyNamespace
     else {
       return .unknown(.identify(answers.failure ?? "the drive's answer could not be read"))
@@ -109,55 +272,9 @@ extension TargetProbe {
       )
     else { return .unknown(.identifyInvalid) }
     let block = UInt64(limits.logicalBlockSize.bytes)
-    if let kernelBlock = report.limits.queue.logicalBlockSize, kernelBlock != block {
+    if let kernelBlock = queue.logicalBlockSize, kernelBlock != block {
       return .unknown(.blockSizesDiffer(kernelBytes: kernelBlock, driveBytes: block))
     }
     return paths == 1 ? .known(limits) : .unknown(.paths)
-  }
-
-  /// Passthrough wants the namespace for itself, and its character device.
-  mutating func notePassthroughObstacles(
-    _ diskNode: String,
-    _ disk: String,
-    partition: BlockDevice?
-  ) {
-    let generic = "ng" + disk.lastComponent.dropFirst(4)
-    guard sysfs.exists("/sys/class/nvme-generic/" + generic) else {
-      report.limits.passthroughObstacle = "the kernel offers no /dev/\(generic)"
-      return
-    }
-    guard let mounts = sysfs.table("/proc/self/mountinfo"), let swaps = sysfs.table("/proc/swaps"),
-      let parts = partition.map({ [$0.sysfs] }) ?? partitions(of: disk)
-    else {
-      report.limits.passthroughObstacle = "what is mounted could not be read"
-      return
-    }
-    let table = MountTable(mounts)
-    var isDoubtful = false
-    for sysfsPath in [disk] + parts {
-      let node = BlockDevice.node(of: sysfsPath.lastComponent)
-      let number = sysfs.text(sysfsPath + "/dev")
-      if let mountPoint = table.mountPoint(ofDevice: number ?? "", node: node) {
-        return noteUse("\(node) is mounted at \(mountPoint)")
-      }
-      if swaps.utf8.split(separator: UInt8(ascii: "\n")).contains(where: {
-        $0.starts(with: "\(node) ".utf8) || $0.starts(with: "\(node)\t".utf8)
-      }) {
-        return noteUse("\(node) is swap space")
-      }
-      let holders = sysfs.requiredNames(sysfsPath + "/holders")
-      if let holder = holders?.first { return noteUse("\(node) is held by \(holder)") }
-      isDoubtful = isDoubtful || number == nil || holders == nil
-    }
-    if isDoubtful { report.limits.passthroughObstacle = "who uses it could not be read" }
-  }
-
-  private mutating func noteUse(_ clause: String) {
-    report.user = clause
-    report.limits.passthroughObstacle = clause
-  }
-
-  private mutating func partitions(of disk: String) -> [String]? {
-    sysfs.requiredNames(disk)?.filter { $0.hasPrefix(disk.lastComponent) }.map { disk + "/" + $0 }
   }
 }

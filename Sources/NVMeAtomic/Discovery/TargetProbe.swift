@@ -98,14 +98,21 @@ package struct TargetProbe<System: Machine> {
     // The kernel's name, as in every entry: the path given may be a link.
     facts.diskNode = BlockDevice.node(of: path.lastComponent)
     push(facts.diskNode, report.kind?.rawValue ?? "", start: 0, parents: [])
-    let disk = isController ? nil : sibling(of: path.lastComponent)
+    if isController {
+      return describeController(
+        node: report.path,
+        expected: status.representedDevice,
+        sysfs: path
+      )
+    }
+    let disk = sibling(of: path.lastComponent)
     let sequence = disk.flatMap { sysfs.number($0 + "/diskseq") }
     if let disk { describeSibling(disk) }
-    describeNVMe(
+    describeNamespace(
       node: report.path,
       expected: status.representedDevice,
-      leading: isController ? Leading(controllers: [path], paths: 1) : leading(to: path),
-      wantsNamespace: !isController
+      disk: disk ?? path,
+      above: 0
     )
     if let disk, sysfs.number(disk + "/diskseq") != sequence { noteReplacement() }
   }
@@ -207,9 +214,14 @@ package struct TargetProbe<System: Machine> {
     report.limits.startBytes = device.isPartition ? device.partitionStartBytes : 0
     report.limits.queue = sysfs.queueLimits(ofDisk: device.diskSysfs)
     report.queue = report.limits.queue
+    report.stack[above].atomicWriteUnitMaxBytes = report.queue.atomicWriteUnitMaxBytes
     guard diskKind == "namespace" else {
-      report.limits.drive = .unknown(.stacked(stackText(diskKind)))
-      return descendToMembers(of: device.diskSysfs, above: above)
+      return lookThrough(
+        device,
+        kind: diskKind,
+        entry: above,
+        originBytes: report.limits.startBytes
+      )
     }
     notePassthroughObstacles(
       device.diskNode,
@@ -221,28 +233,16 @@ package struct TargetProbe<System: Machine> {
       report.limits.drive = .unknown(.identify("the disk of the partition could not be found"))
       return
     }
-    describeNVMe(
+    describeNamespace(
       node: parents.isEmpty && !device.isPartition ? report.path : device.diskNode,
       expected: disk,
-      leading: leading(to: device.diskSysfs),
-      wantsNamespace: true,
+      disk: device.diskSysfs,
       above: above
     )
   }
 
-  /// The devices that a dm or md device is made of, each once, nothing below them yet.
-  private mutating func descendToMembers(of disk: String, above: Int) {
-    for name in sysfs.names(disk + "/slaves") {
-      push(BlockDevice.node(of: name), "block", start: nil, parents: [above])
-    }
-  }
-
-  private mutating func diskNumber(_ device: BlockDevice) -> DeviceNumber? {
-    let parts = sysfs.text(device.diskSysfs + "/dev")?.split(separator: ":") ?? []
-    guard parts.count == 2, let major = UInt32(parts[0]), let minor = UInt32(parts[1]) else {
-      return nil
-    }
-    return DeviceNumber(major: major, minor: minor)
+  mutating func diskNumber(_ device: BlockDevice) -> DeviceNumber? {
+    sysfs.text(device.diskSysfs + "/dev").flatMap(DeviceNumber.init(text:))
   }
 
   // MARK: Small steps
@@ -270,7 +270,7 @@ package struct TargetProbe<System: Machine> {
     return id
   }
 
-  private func stackText(_ kind: String) -> String {
+  func stackText(_ kind: String) -> String {
     switch kind {
     case "dm": "device-mapper"
     case "md": "software RAID (md)"

@@ -18,6 +18,9 @@ public struct TargetReport: Sendable {
   public var stack: [StackEntry] = []
   /// The facts that paths and answers are decided by.
   public var limits: TargetLimits
+  /// Every namespace below the target, and every path to one; a single one is ``controller`` and
+  /// ``namespace`` too.
+  public var namespaces: [NamespaceEntry] = []
   /// What is worth knowing, most severe first.
   public var findings: [Finding] = []
   /// The answer, when a question was asked.
@@ -93,6 +96,29 @@ public struct NamespaceReport: Hashable, Sendable {
   public var identify: IdentifyNamespace?
 }
 
+/// A namespace below a target, by one path.
+public struct NamespaceEntry: Hashable, Sendable {
+  /// Its node, `/dev/nvme0n1`.
+  public var device: String
+  /// The hidden disk of native multipath that requests by this path pass through, `nvme0c1n1`;
+  /// `nil` where there is none.
+  public var path: String?
+  /// The controller; `nil` when sysfs and drive are both silent.
+  public var controller: ControllerReport?
+  /// The namespace, as this controller reports it.
+  public var namespace: NamespaceReport
+  /// DN of feature 0Ah of this controller; `nil` when it could not be read.
+  public var writeAtomicityNormalDisabled: Bool?
+  /// What the specification makes of it.
+  public var drive: DriveKnowledge
+  /// The queue that commands pass through: the path's own where there are several.
+  public var queue: QueueLimits
+  /// The fabric that a remote namespace is reached by; `nil` for a local drive.
+  public var fabric: String?
+  /// Why the drive could not be asked everything, as a clause.
+  var failure: String?
+}
+
 /// One layer below a target, or the target itself.
 public struct StackEntry: Hashable, Sendable {
   /// Its number in the report.
@@ -101,11 +127,18 @@ public struct StackEntry: Hashable, Sendable {
   public var parents: [Int]
   /// Its device node or path.
   public var device: String
-  /// `file`, `directory`, `partition`, `namespace`, `generic`, `controller`, `loop`, `dm`, `md` or
-  /// `block`.
+  /// `file`, `directory`, `partition`, `namespace`, `path`, `generic`, `controller`, `loop`, `dm`,
+  /// `md` or `block`.
   public var kind: String
   /// Where it begins in the layer below, in bytes; `nil` where that is not one number.
   public var startBytes: UInt64?
+  /// The target types of a device-mapper device (`linear`, `linear+striped`) or the level of an md
+  /// array; `nil` elsewhere, and where it could not be read.
+  public var type: String?
+  /// The stripe of a striped layer in bytes; `nil` elsewhere.
+  public var chunkBytes: UInt64?
+  /// `queue/atomic_write_unit_max_bytes` of a disk; `nil` elsewhere, and where it is not known.
+  public var atomicWriteUnitMaxBytes: UInt64?
 }
 
 /// Why a target could not be probed.

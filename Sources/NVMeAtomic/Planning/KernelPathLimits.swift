@@ -34,18 +34,21 @@ public struct KernelPathLimits: Hashable, Sendable {
       return
     }
     let split = target.hardwareAndSoftware
-    if split.softwareMaximumBytes != 0 || target.filesystem?.reflink == true,
-      target.drive.limits?.volatileWriteCache != false, target.queue.writeBack != true
-    {
-      // What moves blocks in a log needs the log flushed.
-      if target.drive.limits != nil, target.queue.writeBack == false {
-        makeUnavailable(PlanRefusal.cacheNeverFlushed.description)
-      } else if case .unknown(let fact) = target.drive, target.queue.writeBack == false {
-        reason = Assumption.nothingCaches(fact).description
-      } else {
-        reason = MissingFact.queue("write_cache").description
+    // What moves blocks in a log needs the log flushed.
+    if split.softwareMaximumBytes != 0 || target.filesystem?.reflink == true {
+      switch Planner(target).flushing {
+      case .holds(let promise):
+        if let assumption = promise.assumptions.first {
+          reason = assumption.description
+          return
+        }
+      case .fails(let refusal):
+        makeUnavailable(refusal.description)
+        return
+      case .unknown(let fact):
+        reason = fact.description
+        return
       }
-      return
     }
     // What XFS keeps in software needs no word of the drive.
     softwareMaximumBytes = split.softwareMaximumBytes
@@ -169,6 +172,7 @@ extension TargetLimits {
       )
     }
     guard limit > 0 else { return .known(0) }
+    if let stack { return stack.hardwareUnit(upTo: limit) }
     if let fabric { return .unknown(.remote(transport: fabric)) }
     switch drive {
     case .none: return .known(0)

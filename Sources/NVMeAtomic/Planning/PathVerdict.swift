@@ -98,6 +98,11 @@ public enum PlanRefusal: Hashable, Sendable {
   case partialBlock(lengthBytes: UInt64, blockBytes: UInt64)
   /// Crosses a line that the drive or the kernel keeps.
   case crossesBoundary(AtomicBoundary, startBytes: UInt64)
+  /// Neighbouring atomic writes may be merged into commands of this many bytes, which a member of a
+  /// mirror refuses; the mirror reports success.
+  case mirrorLosesMerged(commandBytes: UInt64)
+  /// Longer than the pieces that a stack is made of; they begin at multiples of the granule.
+  case crossesSeam(lengthBytes: UInt64, granuleBytes: UInt64)
   /// Ends beyond what this process may write (`RLIMIT_FSIZE`); the kernel would shorten the write.
   case exceedsFileSizeLimit(endBytes: UInt64, limitBytes: UInt64)
   /// Ends beyond the device.

@@ -22,6 +22,7 @@ extension MissingFact: CustomStringConvertible {
     case .placement: "which blocks of the drive the range falls on is not known"
     case .metadata: "the namespace has a metadata format"
     case .paths: "the namespace has several paths, which may have different limits"
+    case .layer(let clause): clause
     }
   }
 }
@@ -77,6 +78,12 @@ extension PlanRefusal: CustomStringConvertible {
     case .crossesBoundary(let boundary, _):
       "a write would cross the atomic boundary, every \(ByteText(boundary.sizeBytes))"
         + (boundary.offsetBytes == 0 ? "" : " from \(ByteText(boundary.offsetBytes)) on")
+    case .mirrorLosesMerged(let command):
+      "a member of the mirror may merge neighbouring atomic writes to \(ByteText(command)) and "
+        + "refuse them, which md reports as success"
+    case .crossesSeam(let length, let granule):
+      "\(ByteText(length)) may lie across a seam of the devices below, which are joined at "
+        + "multiples of \(ByteText(granule))"
     case .beyondEnd(let end, let size):
       "the range ends at \(end), beyond the end of the target at \(size)"
     case .exceedsFileSizeLimit(let end, let limit):

@@ -9,6 +9,7 @@ extension Planner {
     )
     try checkWhole(request)
     if target.kind.isFile { try checkOneFilesystemBlock(request) }
+    if let stack = target.stack { return try plainThroughStack(request, stack) }
     let device = try knownDrive()
     try require(device.metadataBytes == 0, elseMissing: .metadata)
     try checkBlocks(request, UInt64(device.logicalBlockSize.bytes))
@@ -64,7 +65,7 @@ extension Planner {
 
   /// `block/blk-merge.c`: ordinary writes are cut at `max_sectors_kb`, `chunk_sectors` and
   /// `max_segments`; direct I/O builds one bio from at most 256 pages.
-  private func checkNotSplit(_ request: WriteRequest) throws(Objection) {
+  func checkNotSplit(_ request: WriteRequest) throws(Objection) {
     let length = request.lengthBytes
     guard let kilobytes = target.queue.maxSectorsKB else {
       throw .missing(.queue("max_sectors_kb"))

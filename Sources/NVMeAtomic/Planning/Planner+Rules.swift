@@ -152,6 +152,7 @@ extension Planner {
   ///
   /// XFS moves blocks in its log, and a log in a cache that is never flushed keeps nothing.
   func checkFlushed() throws(Objection) -> [Assumption] {
+    if let stack = target.stack { return try checkStackFlushed(stack) }
     if case .known(let device) = target.drive, device.volatileWriteCache == false { return [] }
     guard let writeBack = target.queue.writeBack else { throw .missing(.queue("write_cache")) }
     if writeBack { return [] }

@@ -37,6 +37,13 @@ public struct Planner: Sendable {
     }
   }
 
+  /// Whether the kernel's flushes reach whatever caches writes below the target.
+  var flushing: PathVerdict {
+    verdict { () throws(Objection) in
+      PathPromise(backing: .unknown, assumptions: try checkFlushed())
+    }
+  }
+
   // MARK: RWF_ATOMIC
 
   private func kernel(_ request: WriteRequest) throws(Objection) -> PathPromise {
@@ -82,6 +89,9 @@ public struct Planner: Sendable {
     _ request: WriteRequest,
     backing: Backing
   ) throws(Objection) -> PathPromise {
+    if let stack = target.stack, !stack.isOneOpaqueDisk {
+      return try stackPromise(request, stack, backing: backing)
+    }
     switch target.drive {
     case .none:
       throw .refused(.noDrive)

@@ -80,6 +80,8 @@ public enum MissingFact: Hashable, Sendable {
   case metadata
   /// The limits of each path of a multipath namespace.
   case paths
+  /// A layer's own table or attributes; a clause that says which and why.
+  case layer(String)
 }
 
 /// What is known of the drive below a target.
@@ -117,6 +119,8 @@ public struct TargetLimits: Hashable, Sendable {
   public var fabric: String?
   /// Why passthrough is out of the question here, when it is; a clause.
   public var passthroughObstacle: String?
+  /// The layers and drives below; `nil` for a target on one namespace by one path.
+  public var stack: StackLimits?
 
   /// Knows the kind only.
   public init(kind: TargetKind, drive: DriveKnowledge) {

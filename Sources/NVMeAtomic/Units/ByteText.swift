@@ -30,6 +30,12 @@ extension UInt64 {
     return overflow ? .max : product
   }
 
+  /// The sum, or the largest value where that is more than fits.
+  func addingOrMax(_ other: UInt64) -> UInt64 {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
+  }
+
   var isPowerOfTwo: Bool { nonzeroBitCount == 1 }
 
   /// The largest power of two that is not larger; 0 for 0.

@@ -24,13 +24,18 @@ struct ProbeJSON {
         ]),
       ])
     }
+    let only = report.namespaces.count == 1 ? report.namespaces.first : nil
     let base: KeyValuePairs<String, JSONValue> = [
       "path": .string(report.path),
       "kind": .optional(report.kind?.rawValue),
-      "nvme": nvme(report),
-      "device_limits": deviceLimits(report.limits.drive.limits),
-      "namespaces": .array([]),
-      "queue": queue(report),
+      "nvme": nvme(
+        only?.controller ?? report.controller,
+        only?.namespace,
+        report.writeAtomicityNormalDisabled
+      ),
+      "device_limits": deviceLimits((only?.drive ?? report.limits.drive).limits),
+      "namespaces": .array(report.namespaces.map(entry)),
+      "queue": queue(report.queue),
       "statx": statx(report.limits.statx),
       "filesystem": filesystem(report.limits.filesystem),
       "stack": .array(report.stack.map(stackEntry)),
@@ -44,8 +49,20 @@ struct ProbeJSON {
 
   // MARK: Device
 
-  private func nvme(_ report: TargetReport) -> JSONValue {
-    guard let controller = report.controller else { return .null }
+  private func entry(_ entry: NamespaceEntry) -> JSONValue {
+    .object([
+      "device": .string(entry.device), "path": .optional(entry.path),
+      "nvme": nvme(entry.controller, entry.namespace, entry.writeAtomicityNormalDisabled),
+      "device_limits": deviceLimits(entry.drive.limits), "queue": queue(entry.queue),
+    ])
+  }
+
+  private func nvme(
+    _ controller: ControllerReport?,
+    _ namespace: NamespaceReport?,
+    _ normalDisabled: Bool?
+  ) -> JSONValue {
+    guard let controller else { return .null }
     let identify = controller.identify
     return .object([
       "controller": .object([
@@ -57,8 +74,8 @@ struct ProbeJSON {
         "acwu": .optional(identify?.acwu), "mdts": .optional(identify?.mdts),
         "vwc": .optional(identify?.vwc), "transport": .optional(controller.transport),
       ]),
-      "namespace": report.namespace.map(namespace) ?? .null,
-      "write_atomicity_normal": .object(["dn": .optional(report.writeAtomicityNormalDisabled)]),
+      "namespace": namespace.map(self.namespace) ?? .null,
+      "write_atomicity_normal": .object(["dn": .optional(normalDisabled)]),
     ])
   }
 
@@ -91,8 +108,7 @@ struct ProbeJSON {
 
   // MARK: Kernel
 
-  private func queue(_ report: TargetReport) -> JSONValue {
-    let queue = report.queue
+  private func queue(_ queue: QueueLimits) -> JSONValue {
     if queue == QueueLimits() { return .null }
     return .object([
       "atomic_write_unit_min_bytes": .optional(queue.atomicWriteUnitMinBytes),
@@ -136,7 +152,9 @@ struct ProbeJSON {
       "id": .number(UInt64(entry.id)),
       "parents": .array(entry.parents.map { .number(UInt64($0)) }),
       "device": .string(entry.device), "kind": .string(entry.kind),
-      "start_bytes": .optional(entry.startBytes),
+      "start_bytes": .optional(entry.startBytes), "type": .optional(entry.type),
+      "chunk_bytes": .optional(entry.chunkBytes),
+      "atomic_write_unit_max_bytes": .optional(entry.atomicWriteUnitMaxBytes),
     ])
   }
 

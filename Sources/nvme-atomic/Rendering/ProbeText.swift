@@ -19,9 +19,20 @@ struct ProbeText {
   }
 
   private var heading: String {
-    let below = report.stack.dropFirst().map(\.device).joined(separator: " → ")
     let kind = report.kind.map { "\($0.rawValue)" } ?? "target"
+    let below = below(0, shown: [])
     return "\(report.path): \(kind)" + (below.isEmpty ? "" : " on \(below)")
+  }
+
+  /// What lies below an entry of the stack: a chain, or where it forks, what each branch is.
+  private func below(_ id: Int, shown: Set<Int>) -> String {
+    let children = report.stack.filter { $0.parents.contains(id) && !shown.contains($0.id) }
+    let texts = children.map { child in
+      let rest = below(child.id, shown: shown.union([id]))
+      let type = child.type.map { " (\($0))" } ?? ""
+      return child.device + type + (rest.isEmpty ? "" : " → " + rest)
+    }
+    return texts.count > 1 ? "[" + texts.joined(separator: " | ") + "]" : texts.first ?? ""
   }
 
   // MARK: Layers
@@ -37,12 +48,14 @@ struct ProbeText {
   }
 
   private func addDrive(_ table: inout LayerTable) {
-    guard let controller = report.controller else { return }
+    if report.namespaces.count > 1 { return addDrives(&table) }
+    guard let controller = report.controller ?? report.namespaces.first?.controller else { return }
     let model = controller.identify?.model ?? controller.model ?? "unknown model"
     let firmware = controller.identify?.firmware ?? controller.firmware ?? "unknown"
     table.add("drive", "\(model), firmware \(firmware), \(controller.name)")
-    guard let device = report.limits.drive.limits else {
-      if case .unknown(let fact) = report.limits.drive { table.add("", fact.description) }
+    let drive = report.namespaces.first?.drive ?? report.limits.drive
+    guard let device = drive.limits else {
+      if case .unknown(let fact) = drive { table.add("", fact.description) }
       return
     }
     table.add(
@@ -69,6 +82,23 @@ struct ProbeText {
       }
     let transfer = device.maximumTransferBytes.map { ", one command up to \(ByteText($0))" } ?? ""
     table.add("", "\(ByteText(UInt64(device.logicalBlockSize.bytes))) blocks, \(cache)\(transfer)")
+  }
+
+  /// A line for each of several drives or paths.
+  private func addDrives(_ table: inout LayerTable) {
+    for entry in report.namespaces {
+      let name = entry.path ?? entry.device.split(separator: "/").last.map(String.init) ?? ""
+      guard let device = entry.drive.limits else {
+        if case .unknown(let fact) = entry.drive { table.add(name, fact.description) }
+        continue
+      }
+      let unit = entry.queue.atomicWriteUnitMaxBytes.map { ", RWF_ATOMIC up to \(ByteText($0))" }
+      table.add(
+        name,
+        "power failure: \(ByteText(device.powerFailBytes)) whole"
+          + boundary(device.powerFailBoundary) + (unit ?? "")
+      )
+    }
   }
 
   private func boundary(_ boundary: AtomicBoundary?) -> String {

@@ -58,7 +58,7 @@ import Testing
     return try #require(target.report(answering: question).answer)
   }
 
-  @Test(arguments: directRows + atomicRows + singleWriteRows)
+  @Test(arguments: directRows + atomicRows + singleWriteRows + stackRows)
   func answerIsAsDesigned(row: Row) throws {
     let answer = try Self.answer(row, isStrict: false)
     let isYes = row.expected == .yes || row.expected == .assumed
@@ -71,7 +71,7 @@ import Testing
   }
 
   /// Strict takes an assumption for a no, and changes nothing else.
-  @Test(arguments: directRows + atomicRows + singleWriteRows)
+  @Test(arguments: directRows + atomicRows + singleWriteRows + stackRows)
   func strictCountsAnAssumptionAsANo(row: Row) throws {
     let strict = try Self.answer(row, isStrict: true)
     #expect(!strict.isAssumed)

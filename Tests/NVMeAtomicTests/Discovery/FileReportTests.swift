@@ -18,7 +18,14 @@ import Testing
           kind: "partition",
           startBytes: 1 << 20
         ),
-        StackEntry(id: 2, parents: [1], device: "/dev/nvme0n1", kind: "namespace", startBytes: 0),
+        StackEntry(
+          id: 2,
+          parents: [1],
+          device: "/dev/nvme0n1",
+          kind: "namespace",
+          startBytes: 0,
+          atomicWriteUnitMaxBytes: 16384
+        ),
         StackEntry(id: 3, parents: [2], device: "/dev/nvme0", kind: "controller", startBytes: nil),
       ]
     )

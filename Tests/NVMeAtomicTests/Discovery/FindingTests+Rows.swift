@@ -21,7 +21,8 @@ extension FindingTests {
     ("info device", .sharedNamespace, "shared", "not shared", "several controllers"),
     ("warning device", .metadataFormat, "namespace-metadata", "namespace", "8 bytes of metadata"),
     (
-      "warning device", .pathsNotExamined, "namespace-two-paths", "namespace-one-path", "2 paths"
+      "warning device", .pathsNotExamined, "namespace-hidden-path", "namespace-one-path",
+      "Which paths"
     ),
     (
       "warning kernel", .pathsDisagree, "namespace-path-merges", "namespace-one-path", "nvme0c0n1"
@@ -68,7 +69,40 @@ extension FindingTests {
       "blocking partition", .partitionMisaligned, "ext4-misaligned-partition", "ext4-partition",
       "16 KiB"
     ),
-    ("blocking stack", .stackedDeviceDropsAtomics, "dm-without-atomics", "dm", "/dev/dm-0 (dm)"),
+    (
+      "blocking stack", .stackedDeviceDropsAtomics, "dm-without-atomics", "dm",
+      "this kernel passes none through linear"
+    ),
+    (
+      "blocking stack", .stackedDeviceDropsAtomics, "dm-snapshot", "dm-linear",
+      "the target snapshot takes none"
+    ),
+    ("blocking stack", .stackedDeviceDropsAtomics, "md-raid5", "md-raid1", "md raid5 takes none"),
+    (
+      "blocking stack", .stackedDeviceDropsAtomics, "dm-unequal-boundaries", "dm",
+      "members differ (none, 16 KiB)"
+    ),
+    (
+      "blocking stack", .stackedDeviceDropsAtomics, "dm-misaligned", "dm-boundary",
+      "begins at 4096 on /dev/nvme0n1, off a multiple of 16 KiB"
+    ),
+    (
+      "blocking stack", .stackedDeviceDropsAtomics, "dm-chunk-off-boundary", "dm-striped",
+      "chunk of 12 KiB does not go into the boundary of 16 KiB"
+    ),
+    (
+      "warning stack", .stackedDeviceNarrowsAtomics, "dm-striped-small", "dm-striped",
+      "its chunk is 8 KiB"
+    ),
+    ("warning stack", .stackedDeviceNarrowsAtomics, "md-raid0-small", "md-raid0", "is 4 KiB"),
+    (
+      "warning stack", .stackedDeviceNarrowsAtomics, "dm-odd-seam", "dm",
+      "begin at multiples of 4 KiB only"
+    ),
+    (
+      "warning stack", .stackedDeviceNarrowsAtomics, "dm-unequal-units", "dm",
+      "its member /dev/nvme0n1 takes 4 KiB, others more"
+    ),
     ("warning stack", .stackedDeviceDropsAtomics, "xfs-on-loop", "xfs", "/dev/loop0 (loop)"),
     ("info stack", .notNVMe, "loop", "namespace", "nothing is known of the hardware"),
     ("info stack", .notNVMe, "btrfs", "tmpfs", "nothing is known of the hardware"),

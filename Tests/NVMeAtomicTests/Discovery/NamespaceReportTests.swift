@@ -145,7 +145,14 @@ import Testing
     #expect(report.limits.fabric == nil)
     #expect(
       report.stack == [
-        StackEntry(id: 0, parents: [], device: "/dev/nvme0n1", kind: "namespace", startBytes: 0),
+        StackEntry(
+          id: 0,
+          parents: [],
+          device: "/dev/nvme0n1",
+          kind: "namespace",
+          startBytes: 0,
+          atomicWriteUnitMaxBytes: report.queue.atomicWriteUnitMaxBytes
+        ),
         StackEntry(id: 1, parents: [0], device: "/dev/nvme0", kind: "controller", startBytes: nil),
       ]
     )

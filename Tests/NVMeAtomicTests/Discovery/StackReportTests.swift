@@ -6,34 +6,109 @@ import Testing
 
 /// Stacked and other block devices, multipath, and what is no target at all.
 @Suite struct StackReportTests {
-  @Test(
-    arguments: [("dm-without-atomics", "/dev/dm-0", "dm"), ("md", "/dev/md0", "md")]
-      as [(String, String, String)]
-  )
-  func stackedDeviceListsItsMembers(name: String, node: String, kind: String) throws {
-    let report = try #require(FixtureTarget.named(name)).report()
-    #expect(report.kind == .block)
-    #expect(report.error == nil)
+  /// The graph of a target, an entry a line: id, parents, device, kind, and what else there is.
+  private static func graph(_ name: String) throws -> [String] {
+    try #require(FixtureTarget.named(name)).report().stack.map { entry in
+      let extra = [
+        entry.startBytes.map { "start \($0)" }, entry.type,
+        entry.chunkBytes.map { "chunk \($0)" },
+        entry.atomicWriteUnitMaxBytes.map { "unit \($0)" },
+      ]
+      let parents = entry.parents.map(String.init).joined(separator: ",")
+      return "\(entry.id)<\(parents) \(entry.device) \(entry.kind) "
+        + extra.compactMap { $0 }.joined(separator: " ")
+    }
+  }
+
+  @Test func deviceMapperStandsOnItsDrives() throws {
     #expect(
-      report.stack == [
-        StackEntry(id: 0, parents: [], device: node, kind: kind, startBytes: 0),
-        StackEntry(id: 1, parents: [0], device: "/dev/nvme0n1", kind: "block", startBytes: nil),
-        StackEntry(id: 2, parents: [0], device: "/dev/nvme1n1", kind: "block", startBytes: nil),
+      try Self.graph("dm-without-atomics") == [
+        "0< /dev/dm-0 dm start 0 linear unit 0",
+        "1<0 /dev/nvme0n1 namespace start 0 unit 16384", "2<1 /dev/nvme0 controller ",
+        "3<0 /dev/nvme1n1 namespace start 0 unit 16384", "4<3 /dev/nvme1 controller ",
       ]
     )
+  }
+
+  @Test func arrayStandsOnItsDrives() throws {
+    #expect(
+      try Self.graph("md-raid10") == [
+        "0< /dev/md0 md start 0 raid10 chunk 524288 unit 16384",
+        "1<0 /dev/nvme0n1 namespace start 0 unit 16384", "2<1 /dev/nvme0 controller ",
+        "3<0 /dev/nvme1n1 namespace start 0 unit 16384", "4<3 /dev/nvme1 controller ",
+      ]
+    )
+  }
+
+  @Test func layersStandOnLayers() throws {
+    #expect(
+      try Self.graph("dm-nested") == [
+        "0< /dev/dm-1 dm start 0 linear unit 16384",
+        "1<0 /dev/dm-0 dm start 0 striped chunk 65536 unit 16384",
+        "2<1 /dev/nvme0n1 namespace start 0 unit 16384", "3<2 /dev/nvme0 controller ",
+        "4<1 /dev/nvme1n1 namespace start 0 unit 16384", "5<4 /dev/nvme1 controller ",
+      ]
+    )
+    #expect(
+      try Self.graph("dm-partition").prefix(2) == [
+        "0< /dev/dm-0p1 partition start 1048576",
+        "1<0 /dev/dm-0 dm start 0 striped chunk 65536 unit 16384",
+      ]
+    )
+  }
+
+  @Test func everyPathStandsOnItsController() throws {
+    #expect(
+      try Self.graph("dm-on-two-paths") == [
+        "0< /dev/dm-0 dm start 0 linear unit 16384",
+        "1<0 /dev/nvme0n1 namespace start 0 unit 16384", "2<1 nvme0c0n1 path start 0 unit 16384",
+        "3<2 /dev/nvme0 controller ", "4<1 nvme0c1n1 path start 0 unit 16384",
+        "5<4 /dev/nvme1 controller ",
+      ]
+    )
+  }
+
+  @Test func loopDeviceStandsOnItsFile() throws {
+    #expect(
+      try Self.graph("loop-on-ext4") == [
+        "0< /dev/loop0 loop start 0 unit 0", "1<0 \(FixtureWorld.file) file ",
+        "2<1 /dev/nvme0n1 namespace start 0 unit 16384", "3<2 /dev/nvme0 controller ",
+      ]
+    )
+    #expect(try Self.graph("loop-on-namespace").dropFirst().first?.contains("nvme0n1") == true)
+    #expect(try Self.graph("loop-on-missing").count == 1)
+  }
+
+  /// Several namespaces are listed, and none of them is the target's.
+  @Test(arguments: ["dm", "md", "dm-striped", "dm-nested"])
+  func severalNamespacesAreListed(name: String) throws {
+    let report = try #require(FixtureTarget.named(name)).report()
+    #expect(report.kind == .block)
+    #expect(report.namespaces.map(\.device) == ["/dev/nvme0n1", "/dev/nvme1n1"])
+    #expect(report.namespaces.allSatisfy { $0.drive.limits?.powerFailBytes == 16384 })
     #expect(report.controller == nil)
     #expect(report.namespace == nil)
     #expect(report.limits.drive.limits == nil)
+    #expect(report.passthroughPath.available == false)
   }
 
-  /// What the kernel offers is shown; whether the drives keep it is not known.
-  @Test func stackedDeviceThatPassesAtomicsIsNotTrusted() throws {
-    let report = try #require(FixtureTarget.named("dm")).report()
-    #expect(report.limits.statx?.atomicWriteUnitMax == 16384)
-    #expect(report.limits.queue.atomicWriteUnitMaxBytes == 16384)
-    #expect(report.kernelPath.available == nil)
-    #expect(report.limits.tornFreeBytes == nil)
-    #expect(report.passthroughPath.available == false)
+  /// What holds at every aligned offset: kernel, drives and seams together.
+  @Test(
+    arguments: [
+      ("dm-linear", 16384), ("dm-striped", 16384), ("dm-striped-small", 8192),
+      ("dm-odd-seam", 4096), ("dm-boundary", 16384), ("dm-unequal-units", 4096),
+      ("dm-offers-too-much", 4096), ("dm-mirror", nil), ("dm-crypt", 16384), ("dm-snapshot", 0),
+      ("dm-no-permission", nil), ("dm-partition", 16384), ("dm-nested", 16384),
+      ("dm-on-two-paths", 16384), ("dm-tcp", nil), ("dm-metadata", nil), ("md-raid0", 16384),
+      ("md-raid0-small", 4096), ("md-raid1", 16384), ("md-raid1-merging", 0),
+      ("md-raid10", 16384), ("md-raid5", 0), ("md-raid1-no-metadata", nil),
+      ("md-raid0-reshaping", nil), ("loop-on-ext4", 0),
+    ] as [(String, UInt64?)]
+  )
+  func smallestLimitCounts(name: String, bytes: UInt64?) throws {
+    let report = try #require(FixtureTarget.named(name)).report()
+    #expect(report.limits.tornFreeBytes == bytes)
+    #expect(report.kernelPath.maximumBytes == bytes)
   }
 
   @Test(arguments: [("loop", "loop"), ("sd", "block")] as [(String, String)])
@@ -53,19 +128,35 @@ import Testing
 
   // MARK: Native multipath
 
-  @Test(arguments: [(1, 16384), (2, nil), (3, nil)] as [(Int, UInt64?)])
-  func severalPathsAreNotTrusted(paths: Int, bytes: UInt64?) {
+  @Test(arguments: 1...3)
+  func everyPathIsAsked(paths: Int) {
     var world = FixtureWorld()
     world.addMultipathNamespace(paths: paths)
     let report = FixtureTarget("", "/dev/nvme0n1", world).report()
     #expect(report.kind == .namespace)
-    #expect(report.namespace?.paths == paths)
-    #expect(report.controller?.name == "nvme0")
-    #expect(report.controller?.model == "Fixture A")
-    #expect(report.limits.tornFreeBytes == bytes)
-    #expect(report.kernelPath.maximumBytes == bytes)
-    #expect(report.passthroughPath.maximumBytes == bytes)
-    #expect(report.stack.map(\.device) == ["/dev/nvme0n1", "/dev/nvme0"])
+    #expect(report.namespaces.map(\.controller?.name) == (0..<paths).map { "nvme\($0)" })
+    #expect(report.namespaces.map(\.path).compactMap { $0 }.count == (paths == 1 ? 0 : paths))
+    #expect(report.controller?.name == (paths == 1 ? "nvme0" : nil))
+    #expect(report.namespace?.paths == (paths == 1 ? 1 : nil))
+    #expect(report.limits.tornFreeBytes == 16384)
+    #expect(report.kernelPath.maximumBytes == 16384)
+    #expect(report.passthroughPath.maximumBytes == (paths == 1 ? 16384 : nil))
+  }
+
+  /// Each path has its own transfer limit, and the drive may say other things to each controller.
+  @Test func smallestPathCounts() {
+    var world = FixtureWorld()
+    let small = FixtureDrive { ($0.mdts, $0.nawupf) = (2, 15) }
+    world.addMultipathNamespace(paths: 2)
+    world.addController(1, small)
+    world.addQueue(
+      world.kernel.queue(of: small),
+      below: FixtureWorld.controllerPath(1, "nvme0c1n1")
+    )
+    let report = FixtureTarget("", "/dev/nvme0n1", world).report()
+    #expect(report.namespaces.map { $0.drive.limits?.powerFailBytes } == [16384, 8192])
+    #expect(report.limits.tornFreeBytes == 8192)
+    #expect(report.findings.contains { $0.code == .pathsDisagree })
   }
 
   // MARK: Users

@@ -1,0 +1,108 @@
+/// Targets on several drives, or on one by several paths: every drive is asked.
+extension Planner {
+  /// `RWF_ATOMIC` through the layers of a stack: each foundation has to keep every page of this
+  /// length, wherever the layers may put it.
+  func stackPromise(
+    _ request: WriteRequest,
+    _ stack: StackLimits,
+    backing: Backing
+  ) throws(Objection) -> PathPromise {
+    if let doubt = stack.doubt { throw .missing(doubt) }
+    try require(!stack.foundations.isEmpty, elseMissing: .stacked("unknown devices"))
+    let length = request.lengthBytes
+    try require(
+      length <= stack.granuleBytes,
+      else: .crossesSeam(lengthBytes: length, granuleBytes: stack.granuleBytes)
+    )
+    if stack.layers.contains(where: \.isMirrored) {
+      switch stack.lossByMerging {
+      case .known(nil): break
+      case .known(let command?): throw .refused(.mirrorLosesMerged(commandBytes: command))
+      case .unknown(let fact): throw .missing(fact)
+      }
+    }
+    if request.promises.contains(.untorn) {
+      // Two copies are written one after the other.
+      try require(!stack.layers.contains(where: \.isMirrored), elseMissing: .stacked("a mirror"))
+      try require(backing == .hardware, elseMissing: .placement)
+    }
+    if request.promises.contains(.durable) { _ = try checkFlushed() }
+    var promises = request.promises
+    promises.remove(.durable)
+    let below = WriteRequest(.everyPage(sizeBytes: length), promises: promises, writer: .rwfAtomic)
+    return try combined(stack.targets, backing: backing) { Planner($0).plan(below).kernel }
+      .durable(if: request.promises.contains(.durable))
+  }
+
+  /// An ordinary direct write through layers that never divide it.
+  func plainThroughStack(
+    _ request: WriteRequest,
+    _ stack: StackLimits
+  ) throws(Objection) -> PathPromise {
+    if let doubt = stack.doubt { throw .missing(doubt) }
+    guard stack.isContiguous, !stack.foundations.isEmpty else {
+      throw .missing(.layer("the layers below may divide an ordinary write"))
+    }
+    if request.promises.contains(.durable) { _ = try checkFlushed() }
+    // Every layer cuts by its own queue; the layers merge nothing.
+    for queue in [target.queue] + stack.layers.map(\.queue) {
+      var layer = target
+      (layer.queue, layer.stack) = (queue, nil)
+      try Planner(layer).checkNotSplit(request)
+    }
+    var inner = request
+    inner.promises.remove(.durable)
+    let targets = stack.targets.map { below in
+      var target = target
+      (target.queue, target.drive, target.fabric) = (below.queue, below.drive, below.fabric)
+      (target.startBytes, target.stack) = (below.startBytes, nil)
+      return target
+    }
+    return try combined(targets, backing: .hardware) { Planner($0).plan(inner).plain }
+      .durable(if: request.promises.contains(.durable))
+  }
+
+  /// A promise that all of several targets give; a no counts more than a missing fact.
+  private func combined(
+    _ targets: [TargetLimits],
+    backing: Backing,
+    _ verdict: (TargetLimits) -> PathVerdict
+  ) throws(Objection) -> PathPromise {
+    var promise = PathPromise(backing: backing)
+    var missing: MissingFact?
+    for target in targets {
+      switch verdict(target) {
+      case .fails(let refusal): throw .refused(refusal)
+      case .unknown(let fact): missing = missing ?? fact
+      case .holds(let own):
+        promise.assumptions += own.assumptions.filter { !promise.assumptions.contains($0) }
+      }
+    }
+    if let missing { throw .missing(missing) }
+    return promise
+  }
+
+  /// Whether flushes reach every drive below a stack that may cache writes.
+  func checkStackFlushed(_ stack: StackLimits) throws(Objection) -> [Assumption] {
+    let caching = stack.foundations.filter { $0.drive.limits?.volatileWriteCache != false }
+    // A layer that nothing is known of may cache by itself.
+    if stack.doubt == nil, caching.isEmpty, !stack.foundations.isEmpty { return [] }
+    var assumptions: [Assumption] = []
+    for queue in [target.queue] + stack.layers.map(\.queue) + caching.map(\.queue) {
+      guard let writeBack = queue.writeBack else { throw .missing(.queue("write_cache")) }
+      if writeBack { continue }
+      if caching.contains(where: { $0.drive.limits != nil }) { throw .refused(.cacheNeverFlushed) }
+      assumptions = [.nothingCaches(stack.doubt ?? .stacked("several drives"))]
+    }
+    return assumptions
+  }
+}
+
+extension PathPromise {
+  /// The same, without what only a write that is not flushed rests on.
+  fileprivate func durable(if isDurable: Bool) -> PathPromise {
+    var promise = self
+    if isDurable { promise.assumptions.removeAll { $0 == .volatileCacheKeepsWritesWhole } }
+    return promise
+  }
+}
