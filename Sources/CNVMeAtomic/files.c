@@ -52,6 +52,18 @@ int64_t nvmeatomic_pread(int descriptor, void *bytes, size_t count, int64_t offs
   return got < 0 ? -errno : got;
 }
 
+int nvmeatomic_takes_nowait(int descriptor) {
+  /* The largest logical block there is; a read of nothing is answered before the flag is seen. */
+  const size_t size = 65536;
+  void *bytes = NULL;
+  if (posix_memalign(&bytes, size, size) != 0) return -ENOMEM;
+  const struct iovec segment = {.iov_base = bytes, .iov_len = size};
+  int status = preadv2(descriptor, &segment, 1, 0, RWF_NOWAIT) < 0 ? -errno : 1;
+  free(bytes);
+  if (status == -EOPNOTSUPP) return 0;
+  return status == -EAGAIN ? 1 : status;
+}
+
 int nvmeatomic_fsync(int descriptor) { return result(fsync(descriptor)); }
 
 int64_t nvmeatomic_readlink(const char *path, char *target, size_t capacity) {

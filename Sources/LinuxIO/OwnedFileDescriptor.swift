@@ -95,6 +95,11 @@ package struct OwnedFileDescriptor: ~Copyable {
     return Int(try kernelValue(result))
   }
 
+  /// Whether reads and writes take `RWF_NOWAIT`. The corresponding system call is `preadv2(2)`.
+  package func takesNoWait() throws(Errno) -> Bool {
+    try kernelValue(nvmeatomic_takes_nowait(rawValue)) == 1
+  }
+
   /// The corresponding system call is `fsync(2)`.
   package func synchronize() throws(Errno) {
     _ = try kernelValue(nvmeatomic_fsync(rawValue))

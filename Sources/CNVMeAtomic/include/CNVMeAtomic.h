@@ -33,10 +33,13 @@ int nvmeatomic_close(int descriptor);
 /* In C because pwritev2(2) is invisible without _GNU_SOURCE. One segment. */
 int64_t nvmeatomic_pwritev2(int descriptor, const void *bytes, size_t count, int64_t offset,
                             int flags);
-/* These four are in C so that errno cannot be overwritten before it is read. */
+/* These five are in C so that errno cannot be overwritten before it is read. */
 int64_t nvmeatomic_read(int descriptor, void *bytes, size_t count);
 int64_t nvmeatomic_pread(int descriptor, void *bytes, size_t count, int64_t offset);
 int nvmeatomic_fsync(int descriptor);
+/* Whether the file takes RWF_NOWAIT: 1 or 0, by a preadv2(2) of the first 64 KiB. In C
+ * because preadv2(2) is invisible without _GNU_SOURCE. */
+int nvmeatomic_takes_nowait(int descriptor);
 int64_t nvmeatomic_readlink(const char *path, char *target, size_t capacity);
 /* The canonical path without a NUL; its length, or -errno when it does not exist or fit. */
 int64_t nvmeatomic_realpath(const char *path, char *resolved, size_t capacity);

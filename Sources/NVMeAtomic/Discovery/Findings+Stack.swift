@@ -137,8 +137,10 @@ extension Findings {
         found[index].finding.remedy = join(found[index].finding.remedy, finding.remedy)
       }
     }
+    // Where there is one drive, nobody asks which.
     return found.map { finding, devices in
       var finding = finding
+      if report.namespaces.count == 1 { return finding }
       finding.message = "On \(devices.joined(separator: ", ")): \(finding.message)"
       return finding
     } + disagreeingPaths

@@ -44,8 +44,9 @@ public struct AtomicWriter: ~Copyable {
   ///   - overwritingExistingData: Whether a block device that carries a filesystem, RAID or
   ///     partition table may be written to.
   /// - Throws: ``AtomicWriteError/target(_:)``, ``AtomicWriteError/busy(_:)``,
-  ///   ``AtomicWriteError/existingData(signature:)`` or ``AtomicWriteError/targetChanged``;
-  ///   nothing was written.
+  ///   ``AtomicWriteError/existingData(signature:)``, ``AtomicWriteError/refused(_:)`` or
+  ///   ``AtomicWriteError/targetChanged``; nothing was written.
+  /// - Complexity: A target on several drives, or by several paths, is probed once more.
   public init(
     opening report: TargetReport,
     overwritingExistingData: Bool = false
@@ -55,6 +56,7 @@ public struct AtomicWriter: ~Copyable {
       throw .refused(.notWritable(report.kind ?? .block))
     }
     let opened = try Self.open(report)
+    try Self.checkStack(of: opened, report)
     if report.kind?.isBlockDevice == true, !overwritingExistingData {
       try Self.checkSignature(of: opened, report)
     }
@@ -217,6 +219,29 @@ public struct AtomicWriter: ~Copyable {
     guard identity == report.identity, StatxLimits(status) == report.limits.statx
     else { throw .targetChanged }
     return descriptor
+  }
+
+  /// Tables, members and paths may have changed since the probe; and what `write` needs to stay out
+  /// of the page cache, not every layer offers.
+  private static func checkStack(
+    of descriptor: borrowing OwnedFileDescriptor,
+    _ report: TargetReport
+  ) throws(AtomicWriteError) {
+    guard let stack = report.limits.stack else { return }
+    let now = Probe().report(on: report.path)
+    guard now.limits == report.limits, now.isSameTarget(as: report) else { throw .targetChanged }
+    guard report.kind?.isBlockDevice == true else { return }
+    // Linux 6.15 to 6.17 pass RWF_NOWAIT on to the members of a mirror, and what a member then
+    // refuses for the moment counts as written (`drivers/md/raid1-10.c`).
+    let takesNoWait = try openErrors(report) { () throws(Errno) in try descriptor.takesNoWait() }
+    guard takesNoWait, !stack.layers.contains(where: \.isMirrored) else {
+      throw .refused(
+        .obstacle(
+          "a layer below takes no RWF_NOWAIT, without which the kernel may write through the page "
+            + "cache; a file on a filesystem there does"
+        )
+      )
+    }
   }
 
   private static func checkSignature(
