@@ -29,6 +29,11 @@ package final class NVMeNode {
     UInt32(try kernelValue(nvmeatomic_nsid(descriptor.rawValue)))
   }
 
+  /// The disk's sequence number; fails on a character device and before Linux 5.15.
+  package func diskSequence() throws(Errno) -> UInt64 {
+    try descriptor.diskSequence()
+  }
+
   /// Identify with CNS 01h: 4096 bytes, undecoded.
   package func identifyController() throws(PassthroughError) -> [UInt8] {
     // SAFETY: the page has the 4096 bytes that the command fills.

@@ -4,7 +4,8 @@ import SystemPackage
 package struct FixtureCall: Hashable, Sendable, CustomStringConvertible {
   package enum Kind: String, Sendable {
     case release, status, newFile, fileSystem, text, names, canonicalPath, open
-    case mapperTable, nodeStatus, namespaceID, identifyController, identifyNamespace, feature
+    case mapperTable, nodeStatus, namespaceID, diskSequence, identifyController, identifyNamespace
+    case feature
   }
 
   package var kind: Kind

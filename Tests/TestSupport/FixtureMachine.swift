@@ -87,7 +87,8 @@ package final class FixtureMachine: Machine {
     guard let opened = world.nodes[try world.tree.canonicalPath(of: path)] else {
       throw .noSuchFileOrDirectory
     }
-    return FixtureNode(path, opened, self)
+    let sequence = try? world.tree.text(of: "/sys/dev/block/\(opened.number)/diskseq")
+    return FixtureNode(path, opened, sequence.flatMap { UInt64($0.prefix { $0 != "\n" }) }, self)
   }
 
   // MARK: Counting and failing
@@ -119,11 +120,18 @@ package final class FixtureMachine: Machine {
 package final class FixtureNode: NVMeAdminNode {
   private let path: String
   private let opened: FixtureWorld.OpenedNode
+  private let sequence: UInt64?
   private let machine: FixtureMachine
 
-  fileprivate init(_ path: String, _ opened: FixtureWorld.OpenedNode, _ machine: FixtureMachine) {
+  fileprivate init(
+    _ path: String,
+    _ opened: FixtureWorld.OpenedNode,
+    _ sequence: UInt64?,
+    _ machine: FixtureMachine
+  ) {
     self.path = path
     self.opened = opened
+    self.sequence = sequence
     self.machine = machine
   }
 
@@ -140,6 +148,13 @@ package final class FixtureNode: NVMeAdminNode {
     _ = try machine.answer(.namespaceID, path)
     guard opened.isNamespace, let drive = opened.drive else { throw .inappropriateIOCTLForDevice }
     return drive.nsid
+  }
+
+  /// `ENOTTY` on a character device.
+  package func diskSequence() throws(Errno) -> UInt64 {
+    _ = try machine.answer(.diskSequence, path)
+    guard let sequence else { throw .inappropriateIOCTLForDevice }
+    return sequence
   }
 
   package func identifyController() throws(PassthroughError) -> [UInt8] {

@@ -33,6 +33,8 @@ package protocol NVMeAdminNode {
   func status() throws(Errno) -> FileStatus
   /// `NVME_IOCTL_ID`.
   func namespaceID() throws(Errno) -> UInt32
+  /// `BLKGETDISKSEQ`; fails on a character device.
+  func diskSequence() throws(Errno) -> UInt64
   /// Identify with CNS 01h.
   func identifyController() throws(PassthroughError) -> [UInt8]
   /// Identify with CNS 00h.
