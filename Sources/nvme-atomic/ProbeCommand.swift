@@ -11,12 +11,21 @@ struct ProbeCommand: ParsableCommand {
       any other block device, a file, or a directory (meaning: a new file there).
 
       With --page-size or --at and --length the exit code answers: 0 yes, 1 no, 2 not known. Who \
-      writes decides: RWF_ATOMIC protects only those who use it.
+      writes decides: RWF_ATOMIC protects only those who use it. Of several targets the worst \
+      counts.
+
+      With --all the targets are the block devices that lsblk --noempty lists: disks, \
+      partitions, dm, md and loop devices, but no RAM disks and nothing of size 0 except NVMe \
+      namespaces. Where there are none the probe says so and ends with 0, or with 2 if there was \
+      a question. A device that goes away meanwhile is an entry with an error.
       """
   )
 
   @Argument(help: "What to probe.")
-  var targets: [String]
+  var targets: [String] = []
+
+  @Flag(help: "Probe every block device of this machine.")
+  var all = false
 
   @Option(help: "Is every page of this size, each written at once, kept whole?")
   var pageSize: SizeArgument?
@@ -37,7 +46,10 @@ struct ProbeCommand: ParsableCommand {
   var json = false
 
   func validate() throws {
-    if targets.isEmpty { throw ValidationError("Name at least one target.") }
+    if targets.isEmpty, !all { throw ValidationError("Name at least one target, or use --all.") }
+    if !targets.isEmpty, all {
+      throw ValidationError("--all means every block device; name no targets beside it.")
+    }
     if (at == nil) != (length == nil) { throw ValidationError("--at and --length go together.") }
     if pageSize != nil, at != nil {
       throw ValidationError("--page-size and --at are different questions; ask one.")
@@ -63,7 +75,9 @@ struct ProbeCommand: ParsableCommand {
     )
   }
 
-  var probeRun: ProbeRun { ProbeRun(targets: targets, question: question, isJSON: json) }
+  var probeRun: ProbeRun {
+    ProbeRun(targets: all ? .all : .named(targets), question: question, isJSON: json)
+  }
 
   func run() throws {
     let exitCode = probeRun.execute()

@@ -12,6 +12,8 @@ import Testing
       ["probe", "/dev/x", "--page-size", "4k", "--at", "0", "--length", "4k"],
       ["probe", "/dev/x", "--page-size", "4k", "--at", "0"],
       ["probe", "/dev/x", "--writer", "direct"], ["probe", "/dev/x", "--strict"],
+      // All and some.
+      ["probe", "--all", "/dev/x"], ["probe", "/dev/x", "--all"], ["probe", "--all", "--strict"],
       // Sizes.
       ["probe", "/dev/x", "--page-size", "0"], ["probe", "/dev/x", "--page-size", "0k"],
       ["probe", "/dev/x", "--at", "0", "--length", "0"],
@@ -55,6 +57,7 @@ import Testing
       ["probe", "/dev/x", "--page-size", "16k", "--writer", "rwf-atomic"],
       ["probe", "/dev/x", "--page-size", "16k", "--writer", "buffered"],
       ["probe", "/dev/x", "--at", "0", "--length", "1"],
+      ["probe", "--all"], ["probe", "--json", "--all", "--page-size", "16k", "--writer", "direct"],
       ["write", "/dev/x", "--at", "0", "--input", "-"],
       [
         "write", "/dev/x", "--at", "1m", "--input", "page", "--path", "kernel", "--durable", "none",

@@ -53,6 +53,13 @@ import Testing
     #expect(try Self.exitCode(names, asking: false) == code)
   }
 
+  /// Nothing was refused, but nothing was answered either.
+  @Test func aQuestionAboutNoDeviceHasNoAnswer() {
+    let question = Question(.everyPage(sizeBytes: 16384), writer: .direct)
+    #expect(ProbeRun(targets: .all, question: question).exitCode([]) == ExitStatus.notDone)
+    #expect(ProbeRun(targets: .all).exitCode([]) == ExitStatus.yes)
+  }
+
   @Test func codesAreAsDocumented() {
     #expect(ExitStatus.yes.rawValue == 0)
     #expect(ExitStatus.no.rawValue == 1)

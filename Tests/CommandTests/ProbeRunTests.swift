@@ -5,7 +5,9 @@ import Testing
 
 /// The short way past ArgumentParser must read every line as ArgumentParser reads it.
 @Suite struct ProbeRunTests {
-  static let words = ["probe", "write", "--json", "-", "--", "-h", "--strict", "a", "b", "", "--a"]
+  static let words = [
+    "probe", "write", "--json", "--all", "-", "--", "-h", "--strict", "a", "b", "", "--a",
+  ]
 
   @Test func readsOnlyWhatTheParserReadsAlike() throws {
     for line in Self.lines {
@@ -16,7 +18,12 @@ import Testing
     }
   }
 
-  @Test(arguments: [["probe", "a"], ["probe", "--json", "a"], ["probe", "--json", "a", "b"]])
+  @Test(
+    arguments: [
+      ["probe", "a"], ["probe", "--json", "a"], ["probe", "--json", "a", "b"], ["probe", "--all"],
+      ["probe", "--json", "--all"],
+    ]
+  )
   func readsTheFormThatIsRepeated(line: [String]) {
     #expect(ProbeRun(plain: line) != nil)
   }

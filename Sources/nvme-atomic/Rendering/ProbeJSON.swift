@@ -7,7 +7,7 @@ struct ProbeJSON {
 
   var document: JSONValue {
     .object([
-      "format": .string("nvme-atomic-probe/1"),
+      "format": .string(ProbeRun.format),
       "tool_version": .string(NVMeAtomicCommand.version),
       "kernel_release": .optional(kernelRelease),
       "targets": .array(targets.map(target)),

@@ -1,0 +1,67 @@
+import Foundation
+import NVMeAtomic
+import Testing
+
+/// Every block device of the machine that the tests run on.
+@Suite(.serialized, .enabled(if: HostRig.isPresent, "no host rig here: run Tests/run"))
+struct HostFleetTests {
+  /// Its own list, from the same kernel.
+  private static func lsblk() throws -> Set<String> {
+    let tool = try Tool(program: "/usr/bin/lsblk", ["--noempty", "--noheadings", "-lpo", "KNAME"])
+    #expect(tool.status == 0, "\(tool.errors)")
+    return Set(tool.output.split(separator: "\n").map(String.init))
+  }
+
+  private static func paths(_ document: [String: Any]) -> [String] {
+    (document["targets"] as? [[String: Any]] ?? []).compactMap { $0["path"] as? String }
+  }
+
+  @Test func theListIsThatOfLsblk() throws {
+    let listed = try Probe().blockDevices()
+    #expect(Set(listed) == (try Self.lsblk()))
+    #expect(listed.count == Set(listed).count)
+    for name in ["xfs", "ext4", "free"] {
+      #expect(listed.contains(try HostRig.device(name)))
+    }
+  }
+
+  @Test func everyDeviceIsAnEntry() throws {
+    let tool = try Tool("probe", "--all", "--json")
+    #expect(tool.status == 0, "\(tool.errors)")
+    #expect(Self.paths(try tool.json()) == (try Probe().blockDevices()))
+  }
+
+  @Test func aQuestionIsAnsweredForEach() throws {
+    let tool = try Tool("probe", "--all", "--json", "--page-size", "16k", "--writer", "buffered")
+    #expect(tool.status == 1, "\(tool.errors)")
+    let targets = try tool.json()["targets"] as? [[String: Any]] ?? []
+    #expect(!targets.isEmpty)
+    for target in targets {
+      #expect((target["answer"] as? [String: Any])?["atomic"] as? Bool == false)
+    }
+  }
+
+  @Test func targetsBesideAllAreWrongUsage() throws {
+    #expect(try Tool("probe", "--all", "/dev/null").status == 64)
+  }
+
+  /// Without sysfs there is no list, which is a failure and not an empty machine.
+  @Test func withoutSysfsThereIsNoAnswer() throws {
+    let command = "mount -t tmpfs none /sys && exec '\(Tool.path)' probe --all --json"
+    let tool = try Tool(program: "/usr/bin/unshare", ["--mount", "/bin/sh", "-c", command])
+    #expect(tool.status == 2, "\(tool.errors)")
+    let document = try tool.json()
+    #expect(document["format"] as? String == "nvme-atomic-probe/1")
+    #expect((document["error"] as? [String: Any])?["code"] as? String == "io")
+    #expect(tool.errors.contains("/sys/class/block cannot be read"))
+  }
+
+  @Test func aMachineWithoutDevicesSaysSo() throws {
+    let command = """
+      mount -t tmpfs none /sys && mkdir -p /sys/class/block && exec '\(Tool.path)' probe --all
+      """
+    let tool = try Tool(program: "/usr/bin/unshare", ["--mount", "/bin/sh", "-c", command])
+    #expect(tool.status == 0, "\(tool.errors)")
+    #expect(tool.output == "This machine has no block device that holds anything.\n")
+  }
+}
