@@ -45,6 +45,15 @@ struct ProbeCommand: ParsableCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  @Flag(help: "Print metrics for the textfile collector of Prometheus' node exporter.")
+  var prometheus = false
+
+  @Option(
+    help: "With --json or --prometheus: replace this file, whole or not at all.",
+    completion: .file()
+  )
+  var output: String?
+
   func validate() throws {
     if targets.isEmpty, !all { throw ValidationError("Name at least one target, or use --all.") }
     if !targets.isEmpty, all {
@@ -60,6 +69,11 @@ struct ProbeCommand: ParsableCommand {
     if question == nil, writer != nil || strict {
       throw ValidationError("--writer and --strict belong to --page-size or --at.")
     }
+    if json, prometheus { throw ValidationError("Choose --json or --prometheus.") }
+    if output != nil, !json, !prometheus {
+      throw ValidationError("--output belongs to --json or --prometheus.")
+    }
+    if output == "" { throw ValidationError("--output names no file.") }
   }
 
   private var question: Question? {
@@ -76,7 +90,12 @@ struct ProbeCommand: ParsableCommand {
   }
 
   var probeRun: ProbeRun {
-    ProbeRun(targets: all ? .all : .named(targets), question: question, isJSON: json)
+    ProbeRun(
+      targets: all ? .all : .named(targets),
+      question: question,
+      form: json ? .json : prometheus ? .prometheus : .text,
+      file: output
+    )
   }
 
   func run() throws {

@@ -9,18 +9,24 @@ struct ProbeRun: Equatable {
     case all
   }
 
+  enum Form {
+    case text, json, prometheus
+  }
+
   var targets: Targets
   var question: Question?
-  var isJSON = false
+  var form: Form = .text
+  /// The file that a document replaces; `nil` is standard output.
+  var file: String?
 
   static let format = "nvme-atomic-probe/1"
 
-  /// Probes every target and prints what was learnt.
+  /// Probes every target and gives out what was learnt.
   func execute() -> ExitCode {
     let probe = Probe()
     do throws(Failure) {
       let reports = probe.reports(on: try paths(probe), answering: question)
-      print(reports, probe)
+      try give(reports, probe.kernelRelease)
       for report in reports {
         if let error = report.error {
           Terminal.printError("nvme-atomic: \(report.path): \(error.message); \(error.remedy)")
@@ -28,7 +34,7 @@ struct ProbeRun: Equatable {
       }
       return exitCode(reports)
     } catch {
-      if isJSON { Terminal.print(error.document(format: Self.format).rendered) }
+      if form == .json { Terminal.print(error.document(format: Self.format).rendered) }
       Terminal.printError(error.line)
       return error.exitCode
     }
@@ -46,18 +52,42 @@ struct ProbeRun: Equatable {
     }
   }
 
-  private func print(_ reports: [TargetReport], _ probe: Probe) {
-    if isJSON {
-      let document = ProbeJSON(kernelRelease: probe.kernelRelease, targets: reports).document
-      return Terminal.print(document.rendered)
+  // MARK: Output
+
+  /// A document is whole before its first byte is written.
+  private func give(_ reports: [TargetReport], _ kernelRelease: String?) throws(Failure) {
+    switch form {
+    case .text:
+      if let text = Self.text(reports) { Terminal.print(text) }
+    case .json:
+      let document = ProbeJSON(kernelRelease: kernelRelease, targets: reports).document
+      try give(document.rendered + "\n")
+    case .prometheus:
+      try give(ProbePrometheus(kernelRelease: kernelRelease, targets: reports).rendered)
     }
-    if reports.isEmpty {
-      return Terminal.print("This machine has no block device that holds anything.")
+  }
+
+  private func give(_ document: String) throws(Failure) {
+    if let file { return try OutputFile.replace(file, with: document) }
+    if let errno = Terminal.write(document) {
+      throw Failure(
+        target: "standard output",
+        code: .io,
+        message: "cannot be written: \(errno)",
+        remedy: "do not use what was written of it",
+        outcome: .notWritten
+      )
     }
+  }
+
+  private static func text(_ reports: [TargetReport]) -> String? {
+    if reports.isEmpty { return "This machine has no block device that holds anything." }
     let texts = reports.filter { $0.error == nil }
       .map { ProbeText(report: $0).lines.joined(separator: "\n") }
-    if !texts.isEmpty { Terminal.print(texts.joined(separator: "\n\n")) }
+    return texts.isEmpty ? nil : texts.joined(separator: "\n\n")
   }
+
+  // MARK: Exit code
 
   /// 2 beats 1 beats 0. A question about nothing has no answer.
   func exitCode(_ reports: [TargetReport]) -> ExitCode {
@@ -75,24 +105,29 @@ struct ProbeRun: Equatable {
 }
 
 extension ProbeRun {
-  /// Reads `probe [--json] TARGET …` and `probe [--json] --all`, the forms that monitoring repeats;
-  /// `nil` for anything else.
+  /// Reads `probe [--json | --prometheus] TARGET …`, or `--all` in place of the targets: the forms
+  /// that monitoring repeats; `nil` for anything else.
   ///
   /// ArgumentParser spends more on its own reflection than a whole probe costs (Docs/Costs.md).
-  /// Only words without a leading dash are taken here beside the two options, so nothing can be
-  /// read otherwise than it would be there.
+  /// Only words without a leading dash are taken here beside these options, so nothing can be read
+  /// otherwise than it would be there.
   init?(plain arguments: some Sequence<String>) {
     var words = Array(arguments)[...]
     guard words.popFirst() == "probe" else { return nil }
-    let isJSON = words.first == "--json"
-    if isJSON { words = words.dropFirst() }
+    let form: Form =
+      switch words.first {
+      case "--json"?: .json
+      case "--prometheus"?: .prometheus
+      default: .text
+      }
+    if form != .text { words = words.dropFirst() }
     if words.elementsEqual(["--all"]) {
-      self.init(targets: .all, isJSON: isJSON)
+      self.init(targets: .all, form: form)
       return
     }
     guard !words.isEmpty, words.allSatisfy({ !$0.isEmpty && !$0.hasPrefix("-") }) else {
       return nil
     }
-    self.init(targets: .named(Array(words)), isJSON: isJSON)
+    self.init(targets: .named(Array(words)), form: form)
   }
 }

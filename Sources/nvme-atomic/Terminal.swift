@@ -17,6 +17,16 @@ enum Terminal {
     Glibc.exit(code.rawValue)
   }
 
+  /// Writes a document as it is. A failure is returned, but for that of a reader that went away.
+  static func write(_ document: String) -> Errno? {
+    do {
+      _ = try FileDescriptor.standardOutput.writeAll(document.utf8)
+      return nil
+    } catch {
+      return error as? Errno == .brokenPipe ? nil : error as? Errno ?? .ioError
+    }
+  }
+
   /// Only a closed pipe or a full disk can stop output; there is nobody left to tell.
   private static func write(_ text: String, to descriptor: FileDescriptor) {
     _ = try? descriptor.writeAll(text.utf8)

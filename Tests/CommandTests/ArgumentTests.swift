@@ -14,6 +14,9 @@ import Testing
       ["probe", "/dev/x", "--writer", "direct"], ["probe", "/dev/x", "--strict"],
       // All and some.
       ["probe", "--all", "/dev/x"], ["probe", "/dev/x", "--all"], ["probe", "--all", "--strict"],
+      // Two forms, a file for none, none for a file.
+      ["probe", "/dev/x", "--json", "--prometheus"], ["probe", "/dev/x", "--output", "x"],
+      ["probe", "/dev/x", "--json", "--output", ""], ["probe", "/dev/x", "--json", "--output"],
       // Sizes.
       ["probe", "/dev/x", "--page-size", "0"], ["probe", "/dev/x", "--page-size", "0k"],
       ["probe", "/dev/x", "--at", "0", "--length", "0"],
@@ -57,7 +60,8 @@ import Testing
       ["probe", "/dev/x", "--page-size", "16k", "--writer", "rwf-atomic"],
       ["probe", "/dev/x", "--page-size", "16k", "--writer", "buffered"],
       ["probe", "/dev/x", "--at", "0", "--length", "1"],
-      ["probe", "--all"], ["probe", "--json", "--all", "--page-size", "16k", "--writer", "direct"],
+      ["probe", "--all"], ["probe", "--all", "--prometheus", "--output", "x.prom"],
+      ["probe", "--json", "--all", "--page-size", "16k", "--writer", "direct"],
       ["write", "/dev/x", "--at", "0", "--input", "-"],
       [
         "write", "/dev/x", "--at", "1m", "--input", "page", "--path", "kernel", "--durable", "none",

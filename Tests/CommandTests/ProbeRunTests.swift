@@ -6,7 +6,8 @@ import Testing
 /// The short way past ArgumentParser must read every line as ArgumentParser reads it.
 @Suite struct ProbeRunTests {
   static let words = [
-    "probe", "write", "--json", "--all", "-", "--", "-h", "--strict", "a", "b", "", "--a",
+    "probe", "write", "--json", "--prometheus", "--all", "--output", "-", "--", "-h", "--strict",
+    "a", "b", "", "--a",
   ]
 
   @Test func readsOnlyWhatTheParserReadsAlike() throws {
@@ -21,7 +22,7 @@ import Testing
   @Test(
     arguments: [
       ["probe", "a"], ["probe", "--json", "a"], ["probe", "--json", "a", "b"], ["probe", "--all"],
-      ["probe", "--json", "--all"],
+      ["probe", "--json", "--all"], ["probe", "--prometheus", "--all"],
     ]
   )
   func readsTheFormThatIsRepeated(line: [String]) {
