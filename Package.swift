@@ -76,7 +76,7 @@ let package = Package(
     ),
     .testTarget(
       name: "HostTests",
-      dependencies: ["nvme-atomic", "NVMeAtomic", "LinuxIO", system],
+      dependencies: ["nvme-atomic", "NVMeAtomic", "LinuxIO", "TestSupport", system],
       swiftSettings: tests
     ),
     .testTarget(

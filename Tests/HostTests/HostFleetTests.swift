@@ -1,5 +1,6 @@
 import Foundation
 import NVMeAtomic
+import TestSupport
 import Testing
 
 /// Every block device of the machine that the tests run on.
@@ -63,5 +64,36 @@ struct HostFleetTests {
     let tool = try Tool(program: "/usr/bin/unshare", ["--mount", "/bin/sh", "-c", command])
     #expect(tool.status == 0, "\(tool.errors)")
     #expect(tool.output == "This machine has no block device that holds anything.\n")
+  }
+
+  /// What the program writes here, good and bad, keeps the published schemas.
+  @Test(.enabled(if: Checker.hasSchemaValidator, "python3-jsonschema is not here: run Tests/run"))
+  func everyDocumentKeepsItsSchema() throws {
+    let file = try HostRig.makeFile("xfs/schema", byteCount: 64 << 10)
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let page = try HostRig.makeFile("tmpfs/schema", byteCount: 16 << 10)
+    let (xfs, tmpfs, device) = (HostRig.path("xfs"), HostRig.path("tmpfs"), "/dev/null")
+    let probes: [[String]] = [
+      ["--all"], [file, xfs, tmpfs, HostRig.path("ext4"), device, "/nonexistent"],
+      [file, "--page-size", "16k", "--writer", "rwf-atomic"],
+      [file, "--at", "16k", "--length", "16k", "--writer", "direct"],
+      [file, "--output", "/nonexistent/x"], [file, "--output", device],
+    ]
+    let writes: [[String]] = [
+      [file, "--at", "16k"], [file, "--at", "16k", "--explain", "--durable", "none"],
+      [file, "--at", "1"], [device, "--at", "0"], [try HostRig.device("free"), "--at", "0"],
+    ]
+    try Self.expectValid(probes.map { try Tool(["probe"] + $0 + ["--json"]).output })
+    try Self.expectValid(
+      writes.map { try Tool(["write"] + $0 + ["--input", page, "--json"]).output },
+      spoiling: true
+    )
+  }
+
+  private static func expectValid(_ documents: [String], spoiling: Bool = false) throws {
+    let text = "[" + documents.joined(separator: ",") + "]"
+    let checker = try Checker.schema(text, spoiling: spoiling)
+    #expect(checker.status == 0, "\(checker.output)\(checker.errors)")
+    #expect(checker.output == "\(documents.count) documents\n")
   }
 }

@@ -36,6 +36,21 @@ package struct Checker {
   package static let areRequired =
     ProcessInfo.processInfo.environment["NVME_ATOMIC_REQUIRE_RIGS"] == "1"
 
+  /// Debian's jsonschema, which belongs to Debian's Python.
+  package static let hasSchemaValidator =
+    (try? Checker("/usr/bin/python3", ["-c", "import jsonschema"]))?.status == 0
+
+  /// Holds JSON documents, one or an array of them, to the schemas under `Docs/schema`.
+  package static func schema(_ documents: String, spoiling: Bool = false) throws -> Checker {
+    let folder = try TemporaryFolder()
+    let file = folder.file("documents.json")
+    try documents.write(to: file, atomically: false, encoding: .utf8)
+    return try Checker(
+      Repository.path("Tests/Schema/check"),
+      (spoiling ? ["--spoil"] : []) + [file.path]
+    )
+  }
+
   package static let promtool = find(["/usr/bin/promtool"], variable: "NVME_ATOMIC_PROMTOOL")
 }
 
