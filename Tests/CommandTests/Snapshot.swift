@@ -12,9 +12,10 @@ enum Snapshot {
   static func check(
     _ text: String,
     _ name: String,
+    in folder: URL? = nil,
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
-    let file = directory.appendingPathComponent(name)
+    let file = (folder ?? directory).appendingPathComponent(name)
     let text = text.hasSuffix("\n") ? text : text + "\n"
     if ProcessInfo.processInfo.environment["RECORD_SNAPSHOTS"] == "1" {
       try text.write(to: file, atomically: true, encoding: .utf8)

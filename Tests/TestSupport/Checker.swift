@@ -51,6 +51,8 @@ package struct Checker {
     )
   }
 
+  package static let mandoc = find(["/usr/bin/mandoc"])
+
   package static let promtool = find(["/usr/bin/promtool"], variable: "NVME_ATOMIC_PROMTOOL")
 }
 
