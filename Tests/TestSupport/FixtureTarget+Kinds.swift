@@ -61,7 +61,16 @@ extension FixtureTarget {
       .ext4(on: $0, cluster: 16384).with { $0.options = "rw,nobarrier" }
     },
     .file("ext4-bigalloc-no-journal") {
-      .ext4(on: $0, cluster: 16384).with { $0.journalTask = "<none>" }
+      .ext4(on: $0, cluster: 16384).with {
+        $0.journalTask = "<none>"
+        $0.journals = []
+      }
+    },
+    .file("ext4-bigalloc-external-journal") {
+      .ext4(on: $0, cluster: 16384).with { $0.journals = ["nvme1n1"] }
+    },
+    .file("ext4-external-journal") {
+      .ext4(on: $0).with { $0.journals = ["nvme1n1"] }
     },
     .file("ext4-no-extents") { .ext4(on: $0).with { $0.facts.extents = false } },
     .file("ext4-journalled") { .ext4(on: $0).with { $0.directIO?.offsetBytes = 0 } },

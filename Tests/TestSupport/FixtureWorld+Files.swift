@@ -12,6 +12,8 @@ package struct FixtureFileSystem: Sendable {
   package var options = "rw"
   /// ext4's `journal_task`; `nil` is an attribute that does not exist.
   package var journalTask: String?
+  /// Names in `/proc/fs/jbd2`; `nil` where that cannot be listed.
+  package var journals: [String]?
 
   /// ext4; with a cluster size it has bigalloc.
   package static func ext4(
@@ -25,6 +27,7 @@ package struct FixtureFileSystem: Sendable {
     system.setAtomicWrite(unitMin, unitMin <= unitMax ? unitMax : 0)
     system.facts.extents = true
     system.journalTask = "417"
+    system.journals = ["\(disk.name)-8"]
     return system
   }
 
@@ -127,6 +130,10 @@ extension FixtureWorld {
     )
     if let disk = system.disk, let task = system.journalTask {
       tree.addText("/sys/fs/ext4/\(disk.name)/journal_task", task + "\n")
+    }
+    if let journals = system.journals {
+      tree.addDirectory("/proc/fs/jbd2")
+      for name in journals { tree.addDirectory("/proc/fs/jbd2/" + name) }
     }
     addOther(Self.file, system.status(.regular, inode: 1001, mount: 41))
     addOther(Self.directory, system.status(.directory, inode: 1002, mount: 41))

@@ -174,6 +174,9 @@ package struct TargetProbe<System: Machine> {
     if filesystem.type == "ext4", let device {
       filesystem.journal = sysfs.text("/sys/fs/ext4/\(device.name)/journal_task")
         .map { $0 != "<none>" }
+      if filesystem.journal == true {
+        filesystem.externalJournal = isJournalElsewhere(of: device.name)
+      }
     }
     report.limits.filesystem = filesystem
     guard let device else {
@@ -183,6 +186,19 @@ package struct TargetProbe<System: Machine> {
       return
     }
     descend(to: device, parents: [file], number: status.device)
+  }
+
+  /// Whether a mounted ext4 with a journal keeps it on another device; `nil` when that is not told.
+  ///
+  /// `fs/jbd2/journal.c`: a journal in an inode is called `DEVICE-INODE`, one that fills a device
+  /// `DEVICE`, with `!` for slashes as in sysfs.
+  private func isJournalElsewhere(of device: String) -> Bool? {
+    let prefix = device + "-"
+    return (try? machine.names(in: "/proc/fs/jbd2")).map { journals in
+      !journals.contains {
+        $0.hasPrefix(prefix) && UInt64($0.dropFirst(prefix.count)) != nil
+      }
+    }
   }
 
   /// Describes a block device and everything below it, and makes sure that it was one device

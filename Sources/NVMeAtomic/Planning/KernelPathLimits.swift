@@ -114,11 +114,16 @@ extension TargetLimits {
     guard filesystem?.extents == true, let block = filesystem?.blockSize else {
       return HardwareAndSoftware()
     }
-    if unitMaximum <= block || (filesystem?.journal == true && filesystem?.barriers == true) {
+    if unitMaximum <= block {
       return HardwareAndSoftware(hardwareMaximumBytes: unitMaximum, softwareMaximumBytes: 0)
     }
-    guard filesystem?.journal != nil, filesystem?.barriers != nil else {
+    guard let journal = filesystem?.journal, let barriers = filesystem?.barriers else {
       return HardwareAndSoftware()
+    }
+    if journal, barriers {
+      return filesystem?.externalJournal == false
+        ? HardwareAndSoftware(hardwareMaximumBytes: unitMaximum, softwareMaximumBytes: 0)
+        : HardwareAndSoftware()
     }
     return HardwareAndSoftware(hardwareMaximumBytes: block, softwareMaximumBytes: 0)
   }
@@ -166,9 +171,7 @@ extension TargetLimits {
   func hardwareUnit(upTo limit: UInt64?) -> Known<UInt64> {
     guard let limit else {
       return .unknown(
-        filesystem?.realtime == true
-          ? .filesystem("XFS on a real-time device")
-          : filesystem.map { .filesystem($0.type) } ?? .statx
+        filesystem.map { .filesystem($0.undescribedKind) } ?? .statx
       )
     }
     guard limit > 0 else { return .known(0) }

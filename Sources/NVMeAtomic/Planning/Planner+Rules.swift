@@ -175,11 +175,14 @@ extension Planner {
       throw .missing(.filesystem("ext4 with unknown mount options"))
     }
     try require(barriers, else: .journalNotKept)
-    guard isLong else { return }
     guard let journal = filesystem.journal else {
       throw .missing(.filesystem("ext4 with an unknown journal"))
     }
-    try require(journal, else: .journalNotKept)
+    if isLong { try require(journal, else: .journalNotKept) }
+    // Another device may cache what nobody flushes.
+    if journal, filesystem.externalJournal != false {
+      throw .missing(.filesystem(filesystem.undescribedKind))
+    }
   }
 
   func assumptions(

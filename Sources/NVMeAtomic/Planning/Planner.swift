@@ -70,7 +70,10 @@ public struct Planner: Sendable {
     try checkExt4(request)
     let split = target.hardwareAndSoftware
     guard let hardware = split.hardwareMaximumBytes, let software = split.softwareMaximumBytes
-    else { throw .missing(.filesystem(target.filesystem?.type ?? "an unknown filesystem")) }
+    else {
+      let kind = target.filesystem?.undescribedKind ?? "an unknown filesystem"
+      throw .missing(.filesystem(kind))
+    }
     guard length <= hardware else {
       try require(
         length <= software,

@@ -35,6 +35,8 @@ public struct FileSystemReport: Hashable, Sendable {
   public var externalLog: Bool?
   /// Whether ext4 has a journal, on which writes longer than a block rest. Known for ext4 only.
   public var journal: Bool?
+  /// Whether that journal lies on another device, which nothing here describes.
+  public var externalJournal: Bool?
   /// Whether ext4 flushes the drive when its journal says so. Known where the mount is.
   public var barriers: Bool?
   /// Whether an ext4 file maps by extents; without them direct writes go through the page cache.
@@ -45,6 +47,18 @@ public struct FileSystemReport: Hashable, Sendable {
   /// Knows the type only.
   public init(type: String) {
     self.type = type
+  }
+
+  /// What to call it where something about it keeps an answer from being given.
+  var undescribedKind: String {
+    if realtime == true { return "XFS on a real-time device" }
+    if externalLog == true { return "XFS with its log on another device" }
+    guard type == "ext4", journal == true else { return type }
+    switch externalJournal {
+    case true?: return "ext4 with its journal on another device"
+    case nil: return "ext4 with a journal that may lie on another device"
+    case false?: return type
+    }
   }
 }
 

@@ -41,6 +41,7 @@ import Testing
     var filesystem = FileSystemReport(type: "ext4")
     filesystem.blockSize = 4096
     filesystem.journal = true
+    filesystem.externalJournal = false
     filesystem.barriers = true
     filesystem.extents = true
     #expect(limits.filesystem == filesystem)
@@ -49,6 +50,23 @@ import Testing
     #expect(limits.statx?.dioOffsetAlign == 512)
     #expect(limits.tornFreeBytes == 16384)
     #expect(KernelPathLimits(limits).backing == .hardware)
+  }
+
+  /// `fs/jbd2/journal.c`: `DEVICE-INODE` is a journal in a file of that device's filesystem.
+  @Test(
+    arguments: [
+      (["nvme0n1-8"], false), (["nvme1n1", "nvme0n1-8"], false), (["nvme0n1-4294967295"], false),
+      (["nvme1n1"], true), (["nvme0n1"], true), (["nvme0n1-"], true), (["nvme0n1-x"], true),
+      (["nvme0n1p1-8"], true), (["nvme0n10-8"], true), (["nvme1n1-8"], true), ([], true),
+      (nil, nil),
+    ] as [([String]?, Bool?)]
+  )
+  func ext4JournalIsFound(journals: [String]?, isElsewhere: Bool?) {
+    let filesystem = FixtureTarget.file("") {
+      .ext4(on: $0, cluster: 16384).with { $0.journals = journals }
+    }.report().limits.filesystem
+    #expect(filesystem?.journal == true)
+    #expect(filesystem?.externalJournal == isElsewhere)
   }
 
   @Test(arguments: [false, true], [false, true])

@@ -138,6 +138,32 @@ import Testing
     }
   }
 
+  /// The other device may cache what nobody flushes, or be gone after the crash.
+  @Test func ext4WithAJournalElsewhereKeepsOneBlockAndNoMore() {
+    for external in [true, nil] as [Bool?] {
+      var world = Self.world()
+      world.deriveExt4(block: 4096, cluster: 16_384)
+      world.target.filesystem?.externalJournal = external
+      #expect(Self.ask(world, .kernel, 16_384).promise == nil)
+      #expect(KernelPathLimits(world.target).available == nil)
+      #expect(world.target.tornFreeBytes == nil)
+      world.deriveExt4(block: 4096)
+      world.target.filesystem?.externalJournal = external
+      #expect(Self.ask(world, .kernel, 4096).promise != nil)
+      #expect(Self.ask(world, .kernel, 4096, [.powerFailAtomic, .durable]).promise == nil)
+      #expect(world.target.tornFreeBytes == 4096)
+    }
+  }
+
+  /// Without its journal known, even fsync's order is not.
+  @Test func ext4WithAnUnknownJournalIsNotDurable() {
+    var world = Self.world()
+    world.deriveExt4(block: 4096)
+    world.target.filesystem?.journal = nil
+    #expect(Self.ask(world, .kernel, 4096).promise != nil)
+    #expect(Self.ask(world, .kernel, 4096, [.powerFailAtomic, .durable]).promise == nil)
+  }
+
   @Test func ext4WithoutExtentsWritesThroughThePageCache() {
     for extents in [false, nil] as [Bool?] {
       var world = Self.world()

@@ -41,6 +41,7 @@ import Testing
     filesystem.externalLog = random.pick([nil, false, true])
     filesystem.extents = random.pick([nil, false, true])
     filesystem.journal = random.pick([nil, false, true])
+    filesystem.externalJournal = random.pick([nil, false, true])
     filesystem.barriers = random.pick([nil, false, true])
     if world.target.kind.isFile { world.target.filesystem = filesystem }
     return world

@@ -75,6 +75,7 @@ extension World {
     target.filesystem?.blockSize = block
     target.filesystem?.extents = true
     target.filesystem?.journal = true
+    target.filesystem?.externalJournal = false
     target.filesystem?.barriers = true
     let (deviceMin, deviceMax) = usableUnits
     let shortest = max(block, deviceMin)
