@@ -112,6 +112,7 @@ def check_kernel(name, device):
 
 def check_refusals(name, device):
     """A dropped promise: not even one block, and nothing changes."""
+    write_direct(device.path, 0, os.urandom(16384))  # the same on every leg, whichever is read
     for length in (device.block, 4096, 16384):
         answer, states = attempt(device, 0, length)
         check(f"{name} refuses {length}", ("EOPNOTSUPP", {"old"}), (answer, set(states)))

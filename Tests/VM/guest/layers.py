@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 import glob
 import os
+import re
 
 from commands import disable_normal, identify_controller, identify_namespace, run, succeed
 from direct_io import read_direct, statx_atomic
@@ -57,7 +58,7 @@ class Device:
     @property
     def unit_min(self):
         facts = self.statx
-        return facts["atomic_write_unit_min"] if facts["supported"] else 0
+        return max(facts["atomic_write_unit_min"], self.block) if facts["supported"] else 0
 
 
 class Drive(Device):
@@ -117,7 +118,9 @@ class Partition(Device):
     def __init__(self, path, whole):
         super().__init__(path, whole.disk)
         self.start = drives.partition_start_bytes(self.device)
-        self.whole, self.limits = whole, whole.limits
+        self.whole = whole
+        fits = not whole.limits.unit_min or self.start % max(whole.limits.unit_min, whole.limits.boundary) == 0
+        self.limits = whole.limits if fits else stacking.NONE
 
     def copies(self, offset, length):
         return [[(self.whole, self.start + offset, length)]]
@@ -317,9 +320,20 @@ def striped(name, members, chunk, starts=None, length=None):
 def mirror(name, members, region=512 * 1024, length=16 * MIB, starts=None, sync="nosync"):
     starts = starts or [0] * len(members)
     places = " ".join(f"{member.path} {start // SECTOR}" for member, start in zip(members, starts))
-    log = f"core 2 {region // SECTOR} nosync" if sync == "nosync" else f"core 1 {region // SECTOR}"
-    return mapping(name, [(length, "mirror", f"{log} {len(members)} {places}")],
-                   lambda path: Mirror(path, members, starts, region))
+    log = f"core 2 {region // SECTOR} {sync}"
+
+    def settled(path):
+        device = Mirror(path, members, starts, region)
+        drives.wait_for(lambda: in_step(path), f"{name} in step")
+        return device
+
+    return mapping(name, [(length, "mirror", f"{log} {len(members)} {places}")], settled)
+
+
+def in_step(mirror):
+    """What is not in step yet is written to one leg, and copied later."""
+    done, all_regions = re.search(r" (\d+)/(\d+) ", succeed("dmsetup", "status", mirror)).groups()
+    return done == all_regions
 
 
 def crypt(name, member, start=0, sector_size=512, options=()):
@@ -411,6 +425,7 @@ def unload(module):
 
 @contextmanager
 def loop(path):
+    succeed("modprobe", "loop")
     node = succeed("losetup", "--find", "--show", "--direct-io=on", path).strip()
     try:
         yield node
