@@ -108,7 +108,7 @@ extension ProbeRun {
   /// Reads `probe [--json | --prometheus] TARGET …`, or `--all` in place of the targets: the forms
   /// that monitoring repeats; `nil` for anything else.
   ///
-  /// ArgumentParser spends more on its own reflection than a whole probe costs (Docs/Costs.md).
+  /// ArgumentParser spends more on its own reflection than a whole probe costs (article Costs).
   /// Only words without a leading dash are taken here beside these options, so nothing can be read
   /// otherwise than it would be there.
   init?(plain arguments: some Sequence<String>) {

@@ -606,7 +606,7 @@ def mean_user_time(command, runs=5):
 
 
 def compare_processor_time(path):
-    """A figure, not a check: time is noisy under emulation. Docs/Costs.md keeps what was measured."""
+    """A figure, not a check: time is noisy under emulation. Docs/NVMeAtomic.docc/Costs.md keeps what was measured."""
     ours, theirs = [*TOOL, "probe", "--json", path], ["nvme", "id-ns", path]
     _, peak = usage(ours)
     usage(theirs)

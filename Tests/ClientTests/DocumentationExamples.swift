@@ -1,0 +1,32 @@
+import NVMeAtomic
+
+/// What README and articles show, so that it compiles. `DocumentationTests` compares the texts.
+enum DocumentationExamples {
+  static func readme() throws {
+    let report = Probe().report(on: "/dev/nvme0n1")
+    print(report.kernelPath.maximumBytes as Any)
+    var writer = try AtomicWriter(opening: report)
+    let page = AlignedBuffer(copying: [UInt8](repeating: 0xdb, count: 16384))
+    let receipt = try writer.write(page, atBytes: 16384, durability: .onReturn)
+    _ = receipt
+  }
+
+  static func overview() throws {
+    let report = Probe().report(on: "/var/lib/db/data")
+    if let error = report.error { print(error.message, error.remedy) }
+    if let bytes = report.limits.tornFreeBytes { print("whole up to \(bytes) bytes") }
+    for finding in report.findings { print(finding.code.rawValue, finding.message) }
+
+    let request = WriteRequest(.everyPage(sizeBytes: 16384), writer: .direct)
+    switch Planner(report.limits).plan(request).plain {
+    case .holds(let promise): print("yes", promise.assumptions)
+    case .fails(let refusal): print("no", refusal)
+    case .unknown(let fact): print("not known", fact)
+    }
+
+    var writer = try AtomicWriter(opening: report)
+    let page = AlignedBuffer(copying: [UInt8](repeating: 0xdb, count: 16384))
+    let receipt = try writer.write(page, atBytes: 16384, durability: .onReturn)
+    print(receipt.powerFailAtomic.backing, receipt.isDurable as Any)
+  }
+}
