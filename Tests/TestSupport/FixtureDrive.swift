@@ -9,6 +9,7 @@ package struct FixtureDrive: Sendable {
   package var cmic: UInt8 = 0
   /// 128 KiB.
   package var mdts: UInt8 = 5
+  package var fna: UInt8 = 0
   package var vwc: UInt8 = 0
   package var awun: UInt16 = 15
   package var awupf: UInt16 = 7
@@ -23,6 +24,8 @@ package struct FixtureDrive: Sendable {
   package var nlbaf: UInt8 = 3
   /// Format 2 is in use; every other format is a decoy.
   package var flbas: UInt8 = 2
+  /// The exponent of a decoy's block size.
+  package var decoyLBADS: UInt8 = 16
   package var nmic: UInt8 = 0
   /// 64 KiB.
   package var nawun: UInt16 = 127
@@ -62,6 +65,7 @@ package struct FixtureDrive: Sendable {
     page.put(firmware, at: 64, length: 8)
     page.put(cmic, at: 76)
     page.put(mdts, at: 77)
+    page.put(fna, at: 524)
     page.put(vwc, at: 525)
     page.put(awun, at: 526)
     page.put(awupf, at: 528)
@@ -88,7 +92,8 @@ package struct FixtureDrive: Sendable {
       let offset = 128 + 4 * format
       // A decoy promises more: larger blocks, no metadata.
       page.put(format == used ? metadataBytes : 0, at: offset)
-      page.put(UInt8(format == used ? lbaBytes.trailingZeroBitCount : 16), at: offset + 2)
+      let lbads = format == used ? UInt8(lbaBytes.trailingZeroBitCount) : decoyLBADS
+      page.put(lbads, at: offset + 2)
     }
     return page.bytes
   }

@@ -18,6 +18,13 @@ struct BlockDevice {
   var diskName: String { diskSysfs.lastComponent }
   var diskNode: String { Self.node(of: diskName) }
 
+  /// The number that ends a partition's name, after its disk's, and a `p` where that ends in one.
+  var partitionNumber: Int? {
+    guard isPartition, name.hasPrefix(diskName) else { return nil }
+    let rest = name.dropFirst(diskName.count)
+    return Int(rest.hasPrefix("p") ? rest.dropFirst() : rest)
+  }
+
   /// sysfs writes `!` where a node's name has a slash.
   static func node(of name: String) -> String {
     "/dev/" + String(name.map { $0 == "!" ? "/" : $0 })

@@ -11,7 +11,7 @@ extension Findings {
         oddBoundary(device, queueMaximum) + lost(device, queueMaximum)
         + smaller(device, queueMaximum)
     }
-    if queueMaximum > 0, mergedMaximum > queueMaximum {
+    if queueMaximum > 0, mergedMaximum > queueMaximum, queue.nomerges != 2 {
       found.append(
         Finding(
           .adjacentBatchHazard,
@@ -137,9 +137,10 @@ extension Findings {
           .kernel,
           "The drive keeps \(ByteText(whole)) whole, but one command carries less (MDTS or "
             + "segments): the kernel's limit is \(ByteText(queueMaximum)).",
-          remedy: block == 512
-            ? "nvme format \(facts.diskNode) --lbaf=N   # 4 KiB blocks double it; destroys all data"
-            : nil
+          // Two segments count for one block each: 4 KiB blocks double what is left.
+          remedy: block < 4096
+            && (queue.maxHWSectorsKB ?? 0).multipliedOrMax(by: 1024) >= 2 * queueMaximum
+            ? format(blockBytes: [4096]) : nil
         )
       )
     }
@@ -178,7 +179,7 @@ extension Findings {
           .blocking,
           .kernel,
           "After a format without a rescan, \(fact).",
-          remedy: "nvme ns-rescan /dev/\(report.controller?.name ?? "nvme0")"
+          remedy: report.controller.map { "sudo nvme ns-rescan /dev/\($0.name)" }
         )
       )
     }

@@ -5,6 +5,14 @@ struct FindingFacts {
   var diskNode = ""
   /// The disk's kind in the stack, `namespace` or what else.
   var diskKind: String?
+  /// The partition or disk that the target is, or that its filesystem is on.
+  var backingNode: String?
+  /// The partition, when that is one.
+  var partition: BlockDevice?
+  /// The directory that a file on XFS lies in, or that was probed itself.
+  var directory: String?
+  /// Where the filesystem is mounted, and how.
+  var mount: MountTable.Mount?
   /// The hidden disks that a native multipath head passes requests on to.
   var pathDisks: [String] = []
   /// Whether head and path have different queue settings.
@@ -31,13 +39,6 @@ struct Findings {
   var queue: QueueLimits { target.queue }
   var diskName: String { facts.diskNode.lastComponent }
 
-  /// A command that sets a queue attribute, of a multipath head and of its path alike.
-  func setQueue(_ attribute: String, to value: String) -> String {
-    let disks = [diskName] + facts.pathDisks
-    return "echo \(value) | sudo tee "
-      + disks.map { "/sys/block/\($0)/queue/\(attribute)" }.joined(separator: " ")
-  }
-
   /// All findings, most severe first, else in the order of the layers.
   var all: [Finding] {
     guard report.error == nil else { return [] }
@@ -59,7 +60,7 @@ struct Findings {
           .warning,
           .permission,
           "The drive's own limits are unknown: \(facts.driveFailure ?? "no permission").",
-          remedy: "sudo nvme-atomic probe \(report.path)"
+          remedy: "sudo nvme-atomic probe \(ShellWord(report.path))"
         )
       )
     } else if let failure = facts.driveFailure {
@@ -74,7 +75,7 @@ struct Findings {
           .warning,
           .filesystem,
           "No file can be made in the directory (\(reason)), so nothing is known of a new one.",
-          remedy: "nvme-atomic probe FILE   # one that is there"
+          remedy: "probe a file that is there"
         )
       )
     }
@@ -85,7 +86,7 @@ struct Findings {
           .warning,
           .kernel,
           "Not readable, or cut short: \(facts.unreadableAttributes.joined(separator: ", ")).",
-          remedy: "nvme-atomic probe \(report.path)"
+          remedy: "nvme-atomic probe \(ShellWord(report.path))"
         )
       )
     }
@@ -115,7 +116,7 @@ struct Findings {
           .warning,
           .device,
           "DN is set: concurrent commands may be interleaved; only power-fail atomicity holds.",
-          remedy: "nvme set-feature \(facts.diskNode) -f 0x0a -V 0"
+          remedy: clearDN
         )
       )
     }
@@ -160,7 +161,9 @@ struct Findings {
           .warning,
           .device,
           "The format has \(bytes) bytes of metadata per block; passthrough is not used on it.",
-          remedy: "nvme format \(facts.diskNode) --lbaf=N   # destroys all data"
+          remedy: format(
+            blockBytes: [device?.logicalBlockSize.bytes ?? 4096, 4096, 512]
+          )
         )
       )
     }
@@ -217,8 +220,7 @@ struct Findings {
         .partition,
         "The partition begins at \(start), off the drive's atomic boundary of "
           + "\(ByteText(lines.sizeBytes)).",
-        remedy: "sfdisk \(facts.diskNode)   # a start that is a multiple of "
-          + "\(lines.sizeBytes / 512) sectors; destroys all data"
+        remedy: move(toLinesOf: lines)
       )
     ]
   }
@@ -247,7 +249,7 @@ struct Findings {
           .filesystem,
           "The file takes no direct I/O, as where its data are journalled, inline or verified: the "
             + "kernel takes RWF_ATOMIC on it and does not keep it.",
-          remedy: "chattr -j \(report.path)   # or mount without data=journal"
+          remedy: endJournalling
         )
       ]
     }
@@ -268,7 +270,7 @@ struct Findings {
         .filesystem,
         "\(filesystem.type) with \(ByteText(block)) blocks offers no atomic writes on a device "
           + "that takes up to \(ByteText(unitMax)).",
-        remedy: "make the filesystem with a block size that the device keeps whole"
+        remedy: smallerBlocks(filesystem, upTo: unitMax)
       )
     ]
   }
@@ -277,7 +279,6 @@ struct Findings {
     guard let block = filesystem.blockSize, let unitMax = target.statx?.atomicWriteUnitMax,
       UInt64(unitMax) == block, queue.atomicWriteUnitMaxBytes ?? 0 > block
     else { return [] }
-    let isExt4 = filesystem.type == "ext4"
     return [
       Finding(
         .filesystemSingleBlock,
@@ -285,9 +286,7 @@ struct Findings {
         .filesystem,
         "\(filesystem.type) writes one block of \(ByteText(block)) atomically and no more; the "
           + "device would take \(ByteText(queue.atomicWriteUnitMaxBytes ?? 0)).",
-        remedy: isExt4
-          ? "mkfs.ext4 -O bigalloc -C 16384 DEVICE   # destroys all data"
-          : "mkfs.xfs -m reflink=1 DEVICE   # destroys all data; Linux 6.16"
+        remedy: severalBlocks(filesystem, upTo: queue.atomicWriteUnitMaxBytes ?? 0)
       )
     ]
   }
@@ -313,7 +312,7 @@ struct Findings {
         .filesystem,
         "Up to \(ByteText(hardware)) the drive keeps a write whole where the range is one aligned "
           + "extent; anything else falls to XFS's copy-on-write without a sign.",
-        remedy: "xfs_io -c 'extsize \(hardware)' FILE   # before its first write"
+        remedy: alignNewFiles(toBytes: hardware)
       )
     ]
   }

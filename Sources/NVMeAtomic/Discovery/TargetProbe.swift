@@ -161,6 +161,7 @@ package struct TargetProbe<System: Machine> {
     let file = push(report.path, report.kind?.rawValue ?? "", start: nil, parents: [])
     let table = MountTable(sysfs.table("/proc/self/mountinfo") ?? "")
     let mount = status.mountID.flatMap(table.mount)
+    self.facts.mount = mount
     var filesystem = FileSystemReport(type: mount?.type ?? "unknown")
     filesystem.blockSize = facts.map { UInt64($0.blockSizeBytes) }
     filesystem.reflink = facts?.reflink
@@ -179,6 +180,7 @@ package struct TargetProbe<System: Machine> {
       }
     }
     report.limits.filesystem = filesystem
+    if filesystem.type == "xfs" { self.facts.directory = directory }
     guard let device else {
       report.limits.drive =
         ["tmpfs", "ramfs"].contains(filesystem.type)
@@ -199,6 +201,13 @@ package struct TargetProbe<System: Machine> {
         $0.hasPrefix(prefix) && UInt64($0.dropFirst(prefix.count)) != nil
       }
     }
+  }
+
+  /// Where a file lies, links followed; a directory itself.
+  private var directory: String? {
+    guard let path = try? machine.canonicalPath(of: report.path) else { return nil }
+    if report.kind == .directory { return path }
+    return path.parentPath.isEmpty ? "/" : path.parentPath
   }
 
   /// Describes a block device and everything below it, and makes sure that it was one device
@@ -227,6 +236,8 @@ package struct TargetProbe<System: Machine> {
     }
     facts.diskNode = device.diskNode
     facts.diskKind = diskKind
+    facts.backingNode = device.node
+    facts.partition = device.isPartition ? device : nil
     report.limits.startBytes = device.isPartition ? device.partitionStartBytes : 0
     report.limits.queue = sysfs.queueLimits(ofDisk: device.diskSysfs)
     report.queue = report.limits.queue

@@ -13,6 +13,8 @@ public struct IdentifyController: Hashable, Sendable {
   public var cmic: UInt8
   /// Maximum data transfer size, byte 77: a power of two in minimum memory pages; 0 is no limit.
   public var mdts: UInt8
+  /// Format NVM attributes, byte 524: bit 0 says that a format is of all namespaces.
+  public var fna: UInt8
   /// Volatile write cache, byte 525: bit 0 says that there is one.
   public var vwc: UInt8
   /// Atomic write unit normal, bytes 527:526. 0's based logical blocks.
@@ -30,11 +32,15 @@ public struct IdentifyController: Hashable, Sendable {
     firmware = page.text(64..<72)
     cmic = page.uint8(76)
     mdts = page.uint8(77)
+    fna = page.uint8(524)
     vwc = page.uint8(525)
     awun = page.uint16(526)
     awupf = page.uint16(528)
     acwu = page.uint16(532)
   }
+
+  /// Whether formatting one namespace formats all (FNA bit 0).
+  public var formatsAllNamespaces: Bool { fna & 1 != 0 }
 
   /// Whether the controller has a volatile write cache (VWC bit 0).
   public var hasVolatileWriteCache: Bool { vwc & 1 != 0 }

@@ -1,7 +1,7 @@
 /// The fields of Identify Namespace (CNS 00h) that bear on atomic writes, as reported.
 ///
 /// NVM Command Set Specification, Identify Namespace data structure. Nothing is decoded here but
-/// the choice of the LBA format in use.
+/// the LBA formats and the choice of the one in use.
 public struct IdentifyNamespace: Hashable, Sendable {
   /// Namespace size in logical blocks, bytes 07:00.
   public var nsze: UInt64
@@ -29,6 +29,8 @@ public struct IdentifyNamespace: Hashable, Sendable {
   public var lbads: UInt8
   /// MS of the format in use: metadata bytes per logical block.
   public var metadataBytes: UInt16
+  /// Every format that NLBAF counts, bytes 383:128, absent ones included; at most 64.
+  public var formats: [LBAFormat]
 
   /// Reads the 4096 bytes of the data structure; `nil` for any other count.
   public init?(page bytes: [UInt8]) {
@@ -49,6 +51,7 @@ public struct IdentifyNamespace: Hashable, Sendable {
     let format = nlbaf >= 16 ? low | Int(flbas & 0x60) >> 1 : low
     metadataBytes = page.uint16(128 + 4 * format)
     lbads = page.uint8(128 + 4 * format + 2)
+    formats = (0...min(Int(nlbaf), 63)).map { LBAFormat(page, index: $0) }
   }
 
   /// The logical block size in use; `nil` when the drive reports one that cannot be.

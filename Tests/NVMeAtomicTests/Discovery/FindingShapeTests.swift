@@ -25,6 +25,18 @@ import Testing
       #expect(!text.contains("  ") || text.contains("   #"))
       #expect(!text.contains("Optional("))
     }
+    if let remedy = finding.remedy { #expect(canBeTyped(remedy) || isAdvice(remedy), "\(remedy)") }
+  }
+
+  /// As it is printed: no word stands for another.
+  private static func canBeTyped(_ remedy: String) -> Bool {
+    let isCommand = ["sudo ", "echo ", "nvme-atomic "].contains { remedy.hasPrefix($0) }
+    let words = remedy.prefix { $0 != "#" }.split { !$0.isLetter && $0 != "_" }
+    return isCommand && !words.contains { ["DEVICE", "FILE", "DIRECTORY", "N"].contains($0) }
+  }
+
+  private static func isAdvice(_ remedy: String) -> Bool {
+    ["ask ", "boot ", "make ", "probe ", "put "].contains { remedy.hasPrefix($0) }
   }
 
   /// Names keep their spelling at the begin of a sentence.

@@ -66,7 +66,9 @@ import Testing
     var base = [UInt8](repeating: 0x55, count: IdentifyFixture.byteCount)
     (base[25], base[26]) = (nlbaf, flbas)
     let format = 128 + 4 * Self.formatInUse(nlbaf: nlbaf, flbas: flbas)
-    let fields: [ClosedRange<Int>] = [0...7, 24...26, 30...30, 34...45, format...format + 2]
+    let fields: [ClosedRange<Int>] = [
+      0...7, 24...26, 30...30, 34...45, 128...128 + 4 * Int(nlbaf) + 3, format...format + 2,
+    ]
     let expected = try #require(IdentifyNamespace(page: base))
     for offset in base.indices {
       var page = base
@@ -82,6 +84,34 @@ import Testing
   func theBlockSizeInUseIsCheckedBeforeItIsBelieved(lbads: UInt8, bytes: UInt32?) {
     let namespace = IdentifyFixture.namespace([130: lbads])
     #expect(namespace.logicalBlockSize?.bytes == bytes)
+  }
+
+  /// NLBAF is 0's based, and no namespace has more than 64.
+  @Test(arguments: [(0, 1), (3, 4), (63, 64), (64, 64), (255, 64)] as [(UInt8, Int)])
+  func everyFormatThatIsCountedIsListed(nlbaf: UInt8, count: Int) {
+    let namespace = IdentifyFixture.namespace([
+      25: nlbaf, 128: 8, 129: 1, 130: 9, 131: 0xfe, 380: 1, 382: 12, 383: 1,
+    ])
+    #expect(namespace.formats.map(\.index) == Array(0..<count))
+    let first = namespace.formats[0]
+    #expect(first.metadataBytes == 264)
+    #expect(first.logicalBlockSize?.bytes == 512)
+    #expect(first.relativePerformance == 2)
+    let last = namespace.formats[count - 1]
+    if count == 64 {
+      #expect(last.metadataBytes == 1)
+      #expect(last.logicalBlockSize?.bytes == 4096)
+      #expect(last.relativePerformance == 1)
+    }
+  }
+
+  /// Formats 0: 512 + 8; 1: absent; 2: 4096, degraded; 3: 512; 4: 4096, best; 5: 4096, best.
+  @Test(arguments: [(512, 3), (4096, 4), (8192, nil), (1, nil), (0, nil)] as [(UInt32, Int?)])
+  func theFastestFormatWithoutMetadataIsChosen(blockBytes: UInt32, index: Int?) {
+    let namespace = IdentifyFixture.namespace([
+      25: 5, 128: 8, 130: 9, 138: 12, 139: 3, 142: 9, 146: 12, 150: 12, 154: 13,
+    ])
+    #expect(namespace.plainFormat(blockBytes: blockBytes)?.index == index)
   }
 
   @Test func theMetadataAtTheEndBitIsNoPartOfTheIndex() {
