@@ -75,11 +75,13 @@ extension Findings {
     return unmounting + "sudo mount -o data=ordered \(node) \(ShellWord(mount.mountPoint))"
   }
 
-  /// A command that makes new files of a directory have extents that the drive keeps whole.
-  func alignNewFiles(toBytes size: UInt64) -> String? {
-    facts.directory.map {
-      "sudo xfs_io -c 'extsize \(size)' \(ShellWord($0))   # for files made there later"
-    }
+  /// A command that makes XFS anew so that every extent is aligned: a hint of the extent's size
+  /// alone aligns it in the file and not on the device, a stripe unit does.
+  func alignedExtents(ofBytes size: UInt64) -> String? {
+    guard let block = target.filesystem?.blockSize, block > 0, size >= block else { return nil }
+    // One block needs no alignment beyond its own.
+    if size == block { return nil }
+    return makeFileSystem("xfs", "-d su=\(size),sw=1,extszinherit=\(size / block)")
   }
 
   /// Takes away the filesystem on what is about to be made anew.

@@ -9,8 +9,6 @@ struct FindingFacts {
   var backingNode: String?
   /// The partition, when that is one.
   var partition: BlockDevice?
-  /// The directory that a file on XFS lies in, or that was probed itself.
-  var directory: String?
   /// Where the filesystem is mounted, and how.
   var mount: MountTable.Mount?
   /// The hidden disks that a native multipath head passes requests on to.
@@ -312,7 +310,7 @@ struct Findings {
         .filesystem,
         "Up to \(ByteText(hardware)) the drive keeps a write whole where the range is one aligned "
           + "extent; anything else falls to XFS's copy-on-write without a sign.",
-        remedy: alignNewFiles(toBytes: hardware)
+        remedy: alignedExtents(ofBytes: hardware)
       )
     ]
   }

@@ -180,7 +180,6 @@ package struct TargetProbe<System: Machine> {
       }
     }
     report.limits.filesystem = filesystem
-    if filesystem.type == "xfs" { self.facts.directory = directory }
     guard let device else {
       report.limits.drive =
         ["tmpfs", "ramfs"].contains(filesystem.type)
@@ -201,13 +200,6 @@ package struct TargetProbe<System: Machine> {
         $0.hasPrefix(prefix) && UInt64($0.dropFirst(prefix.count)) != nil
       }
     }
-  }
-
-  /// Where a file lies, links followed; a directory itself.
-  private var directory: String? {
-    guard let path = try? machine.canonicalPath(of: report.path) else { return nil }
-    if report.kind == .directory { return path }
-    return path.parentPath.isEmpty ? "/" : path.parentPath
   }
 
   /// Describes a block device and everything below it, and makes sure that it was one device

@@ -71,7 +71,8 @@ import Testing
     (.journalledData, named("ext4-journalled"), "sudo chattr -j /mnt/file"),
     (
       .rangeFallsToSoftware, named("xfs"),
-      "sudo xfs_io -c 'extsize 16384' /mnt   # for files made there later"
+      "sudo umount /dev/nvme0n1 && sudo mkfs.xfs -f -d su=16384,sw=1,extszinherit=4 /dev/nvme0n1"
+        + "   # destroys all data"
     ),
     (.softwareBacked, named("xfs-software"), nil),
   ]
