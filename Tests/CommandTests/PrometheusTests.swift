@@ -56,7 +56,8 @@ import Testing
       let isFailed = report.error != nil
       #expect(value("probe_success") == (isFailed ? 0 : 1))
       #expect(value("torn_free_bytes") == (isFailed ? nil : report.limits.tornFreeBytes))
-      let drive = report.limits.drive.limits
+      let only = report.namespaces.count == 1 ? report.namespaces.first : nil
+      let drive = (only?.drive ?? report.limits.drive).limits
       #expect(value("device_power_fail_bytes") == drive?.powerFailBytes)
       #expect(value("device_max_transfer_bytes") == drive?.maximumTransferBytes)
       #expect(value("queue_unit_max_bytes") == report.queue.atomicWriteUnitMaxBytes)
@@ -66,6 +67,8 @@ import Testing
       #expect(value("answer") == report.answer?.isAtomic.map { $0 ? 1 : 0 })
       let series = exposition.series(of: report.path)
       #expect(series.filter { $0.name == "nvme_atomic_known" }.count == (isFailed ? 0 : 3))
+      let below = series.filter { $0.name == "nvme_atomic_namespace_info" }
+      #expect(below.count == report.namespaces.count)
       let states = series.filter { $0.name == "nvme_atomic_answer_state" }
       #expect(states.map(\.value).reduce(0, +) == (report.answer == nil ? 0 : 1))
     }

@@ -38,6 +38,7 @@ struct ProbePrometheus {
       return
     }
     addTarget(report, &metrics)
+    for entry in report.namespaces { addNamespace(entry, below: report.path, &metrics) }
     addDevice(report, &metrics)
     addQueue(report, &metrics)
     addKernel(report, &metrics)
@@ -49,23 +50,52 @@ struct ProbePrometheus {
   // MARK: Layers
 
   private func addTarget(_ report: TargetReport, _ metrics: inout Metrics) {
-    let controller = report.controller
     metrics.add(
       "target_info",
-      "What the target is, and the drive it rests on where that is one.",
+      "What the target is.",
       [
-        "device": report.path, "kind": report.kind?.rawValue, "controller": controller?.name,
-        "transport": controller?.transport,
-        "model": controller?.identify?.model ?? controller?.model,
-        "serial": controller?.identify?.serial ?? controller?.serial,
-        "firmware": controller?.identify?.firmware ?? controller?.firmware,
+        "device": report.path, "kind": report.kind?.rawValue,
         "filesystem": report.limits.filesystem?.type,
+        "controller": report.kind == .controller ? report.controller?.name : nil,
       ]
     )
   }
 
+  /// What a stack rests on; several paths to one namespace are told apart.
+  private func addNamespace(
+    _ entry: NamespaceEntry,
+    below device: String,
+    _ metrics: inout Metrics
+  ) {
+    let controller = entry.controller
+    metrics.add(
+      "namespace_info",
+      "A namespace below the target, or a path to one.",
+      [
+        "device": device, "namespace": entry.device, "path": entry.path,
+        "nsid": entry.namespace.nsid.map { "\($0)" }, "controller": controller?.name,
+        "transport": controller?.transport,
+        "model": controller?.identify?.model ?? controller?.model,
+        "serial": controller?.identify?.serial ?? controller?.serial,
+        "firmware": controller?.identify?.firmware ?? controller?.firmware,
+      ]
+    )
+    metrics.add(
+      "namespace_power_fail_bytes",
+      "The longest write that this namespace keeps whole over a power failure.",
+      ["device": device, "namespace": entry.device, "path": entry.path],
+      entry.drive.limits?.powerFailBytes
+    )
+  }
+
+  /// Those of the one namespace below; several have no limits in common that mean anything.
+  private static func deviceLimits(_ report: TargetReport) -> DeviceLimits? {
+    let only = report.namespaces.count == 1 ? report.namespaces.first : nil
+    return (only?.drive ?? report.limits.drive).limits
+  }
+
   private func addDevice(_ report: TargetReport, _ metrics: inout Metrics) {
-    guard let limits = report.limits.drive.limits else { return }
+    guard let limits = Self.deviceLimits(report) else { return }
     let rows: [(String, String, UInt64?)] = [
       (
         "power_fail_bytes", "The longest write that the drive keeps whole over a power failure.",
@@ -147,7 +177,7 @@ struct ProbePrometheus {
 
   private func addKnown(_ report: TargetReport, _ metrics: inout Metrics) {
     let facts = [
-      ("device_limits", report.limits.drive.limits != nil),
+      ("device_limits", Self.deviceLimits(report) != nil),
       ("kernel", report.kernelPath.available != nil),
       ("torn_free_bytes", report.limits.tornFreeBytes != nil),
     ]
