@@ -14,6 +14,7 @@ PIN(attributes, 0x08);
 PIN(mode, 0x1c);
 PIN(ino, 0x20);
 PIN(size, 0x28);
+PIN(blocks, 0x30);
 PIN(attributes_mask, 0x38);
 PIN(btime_seconds, 0x50);
 PIN(rdev_major, 0x80);
@@ -30,7 +31,7 @@ PIN(atomic_write_unit_max_opt, 0xb8);
 static int statx_at(int directory, const char *path, int flags, struct nvmeatomic_statx *status) {
   const unsigned mask = NVMEATOMIC_STATX_BASIC_STATS | NVMEATOMIC_STATX_BTIME |
                         NVMEATOMIC_STATX_MNT_ID | NVMEATOMIC_STATX_DIOALIGN |
-                        NVMEATOMIC_STATX_WRITE_ATOMIC;
+                        NVMEATOMIC_STATX_WRITE_ATOMIC | NVMEATOMIC_STATX_DIO_READ_ALIGN;
   memset(status, 0, sizeof *status);
   return syscall(SYS_statx, directory, path, flags, mask, status) < 0 ? -errno : 0;
 }

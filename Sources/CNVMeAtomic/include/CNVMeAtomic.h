@@ -76,10 +76,12 @@ struct nvmeatomic_statx {
 
 enum : uint32_t {
   NVMEATOMIC_STATX_BASIC_STATS = 0x7ff,
+  NVMEATOMIC_STATX_BLOCKS = 0x400, /* part of the basic ones */
   NVMEATOMIC_STATX_BTIME = 0x800,
   NVMEATOMIC_STATX_MNT_ID = 0x1000,
   NVMEATOMIC_STATX_DIOALIGN = 0x2000,
   NVMEATOMIC_STATX_WRITE_ATOMIC = 0x10000,
+  NVMEATOMIC_STATX_DIO_READ_ALIGN = 0x20000,
 };
 enum : uint64_t { NVMEATOMIC_STATX_ATTR_WRITE_ATOMIC = 0x400000 };
 
@@ -110,6 +112,35 @@ int nvmeatomic_xfs_geometry(int descriptor, struct nvmeatomic_xfs_geometry *geom
 int nvmeatomic_extended_flags(int descriptor, uint32_t *flags);
 /* FS_IOC_GETFLAGS; ext4 sets 0x80000 (FS_EXTENT_FL) on files that map by extents. */
 int nvmeatomic_inode_flags(int descriptor, uint32_t *flags);
+
+/* ---- Extents (extents.c) ----------------------------------------------------------------- */
+
+/* One piece of a file, bytes; struct fiemap_extent without its spare fields. */
+struct nvmeatomic_extent {
+  uint64_t logical, physical, length;
+  uint32_t flags;
+};
+enum : int {
+  NVMEATOMIC_EXTENT_LAST = 0x1,
+  NVMEATOMIC_EXTENT_UNKNOWN = 0x2,
+  NVMEATOMIC_EXTENT_DELALLOC = 0x4,
+  NVMEATOMIC_EXTENT_ENCODED = 0x8,
+  NVMEATOMIC_EXTENT_DATA_ENCRYPTED = 0x80,
+  NVMEATOMIC_EXTENT_NOT_ALIGNED = 0x100,
+  NVMEATOMIC_EXTENT_DATA_INLINE = 0x200,
+  NVMEATOMIC_EXTENT_DATA_TAIL = 0x400,
+  NVMEATOMIC_EXTENT_UNWRITTEN = 0x800,
+  NVMEATOMIC_EXTENT_MERGED = 0x1000,
+  NVMEATOMIC_EXTENT_SHARED = 0x2000,
+  NVMEATOMIC_EXTENTS_MAX = 256,
+};
+/* FS_IOC_FIEMAP, the first extents of a range; how many. Without FIEMAP_FLAG_SYNC: nothing is
+ * written back for it. In C because the request ends in an array of any length. */
+int nvmeatomic_extents(int descriptor, uint64_t offset, uint64_t length,
+                       struct nvmeatomic_extent *extents, uint32_t capacity);
+/* Pages of a range that are dirty or being written back, by cachestat(2), Linux 6.5. In C because
+ * it has no wrapper and syscall(2) is variadic. A length of 0 means up to the end. */
+int nvmeatomic_unwritten_pages(int descriptor, uint64_t offset, uint64_t length, uint64_t *pages);
 
 /* The name of the filesystem, RAID or partition-table signature on a block device ("" when there
  * is none), by libblkid. In C because its probe is an opaque handle to be freed on every path. */
