@@ -61,6 +61,8 @@ package struct ExtentMap: Sendable, Equatable {
   ///   - offset: Bytes from the begin of the file.
   ///   - length: Bytes, at least one.
   ///   - countsWholeFile: Whether to ask for the pieces of the whole file too, up to 256.
+  /// - Throws: `EINVAL` for an empty range, `EOPNOTSUPP` where the filesystem tells no pieces,
+  ///   `EFBIG` beyond the largest file.
   package init(
     of descriptor: borrowing OwnedFileDescriptor,
     offsetBytes offset: UInt64,
@@ -111,6 +113,7 @@ package struct ExtentMap: Sendable, Equatable {
         buffer.baseAddress,
         UInt32(limit)
       )
+      // SAFETY: the shim has filled as many as it reports.
       return unsafe buffer.prefix(Int(max(result, 0))).map {
         Extent(
           logicalBytes: $0.logical,

@@ -26,6 +26,11 @@ import Testing
     Question(.everyPage(sizeBytes: size), writer: writer)
   }
 
+  private static let range = Question(
+    .one(offsetBytes: 16384, lengthBytes: 16384),
+    writer: .rwfAtomic
+  )
+
   static let rows = [
     Row(target: "namespace", question: page(16384, .direct)),
     Row(target: "namespace-4k-cached", question: page(65536, .rwfAtomic)),
@@ -43,6 +48,8 @@ import Testing
     Row(target: "generic"),
     Row(target: "ext4-partition", question: page(16384, .rwfAtomic)),
     Row(target: "xfs", question: page(1 << 20, .rwfAtomic)),
+    Row(target: "xfs", question: range, suffix: "-range"),
+    Row(target: "xfs-fragmented", question: range, suffix: "-range"),
     Row(target: "dm", question: page(4096, .direct)),
     Row(target: "directory-tmpfs", question: page(4096, .buffered)),
     Row(target: "missing", question: page(4096, .direct)),

@@ -3,7 +3,7 @@ import SystemPackage
 /// One question that was asked of a ``FixtureMachine``.
 package struct FixtureCall: Hashable, Sendable, CustomStringConvertible {
   package enum Kind: String, Sendable {
-    case release, status, newFile, fileSystem, text, names, canonicalPath, open
+    case release, status, newFile, fileSystem, extents, text, names, canonicalPath, open
     case mapperTable, nodeStatus, namespaceID, diskSequence, identifyController, identifyNamespace
     case feature
   }

@@ -60,6 +60,19 @@ package final class FixtureMachine: Machine {
     return facts
   }
 
+  package func extents(
+    of path: String,
+    offsetBytes: UInt64,
+    lengthBytes: UInt64,
+    countsWholeFile: Bool
+  ) throws(Errno) -> ExtentMap {
+    let world = try answer(.extents, "\(path) \(offsetBytes) \(lengthBytes)")
+    let file = try world.tree.canonicalPath(of: path)
+    guard let status = world.statuses[file] else { throw .noSuchFileOrDirectory }
+    guard let layout = world.layouts[file] else { throw .notSupported }
+    return layout.map(status, offsetBytes, lengthBytes, countsWholeFile: countsWholeFile)
+  }
+
   package func text(of path: String) throws(Errno) -> String {
     let text = try answer(.text, path).tree.text(of: path)
     guard let fault, case .cut(path, let bytes) = fault else { return text }

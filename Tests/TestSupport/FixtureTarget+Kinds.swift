@@ -82,6 +82,9 @@ extension FixtureTarget {
       .xfs(on: $0, softwareMaximum: 4096).with { $0.atomicWrite?.unitMaxOpt = 0 }
     },
     .file("xfs-boundary", device: { $0.addNamespace(.withBoundary) }) { .xfs(on: $0) },
+    .file("xfs-fragmented") { disk in
+      .xfs(on: disk).with { $0.layout = .fragmented }
+    },
     .file("xfs-cached", device: { $0.addNamespace(.cached) }) { .xfs(on: $0) },
     .file("xfs-no-reflink", device: nomerges) { .xfs(on: $0, reflink: false) },
     .file("xfs-external-log") { .xfs(on: $0).with { $0.facts.externalLog = true } },

@@ -14,6 +14,8 @@ package struct FixtureFileSystem: Sendable {
   package var journalTask: String?
   /// Names in `/proc/fs/jbd2`; `nil` where that cannot be listed.
   package var journals: [String]?
+  /// Where the file lies; `nil` is a filesystem that does not tell.
+  package var layout: FixtureLayout?
 
   /// ext4; with a cluster size it has bigalloc.
   package static func ext4(
@@ -69,6 +71,7 @@ package struct FixtureFileSystem: Sendable {
     self.type = type
     self.disk = disk
     facts = FileSystemFacts(magic: magic, blockSizeBytes: UInt32(block))
+    layout = disk == nil ? nil : FixtureLayout()
     if let disk {
       directIO = .init(memoryBytes: 4, offsetBytes: UInt32(disk.queue.logicalBlockSize ?? 512))
     }
@@ -138,6 +141,7 @@ extension FixtureWorld {
     addOther(Self.file, system.status(.regular, inode: 1001, mount: 41))
     addOther(Self.directory, system.status(.directory, inode: 1002, mount: 41))
     for path in [Self.file, Self.directory] { fileSystems[path] = system.facts }
+    layouts[Self.file] = system.layout
     newFiles[Self.directory] = .made(
       system.status(.regular, inode: 1003, mount: 41),
       system.facts

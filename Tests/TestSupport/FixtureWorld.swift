@@ -11,6 +11,8 @@ package struct FixtureWorld: Sendable {
   package var nodes: [String: OpenedNode] = [:]
   /// The filesystem below an existing file or directory, by canonical path.
   package var fileSystems: [String: FileSystemFacts] = [:]
+  /// Where a file lies, by canonical path; none is a filesystem that does not tell.
+  package var layouts: [String: FixtureLayout] = [:]
   /// What making an unnamed file in a directory gives, by canonical path.
   package var newFiles: [String: NewFile] = [:]
   /// Tables of device-mapper devices.

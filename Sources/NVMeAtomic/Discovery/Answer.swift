@@ -29,10 +29,19 @@ public struct Answer: Hashable, Sendable {
   public var isAssumed: Bool
   /// Why, in one sentence.
   public var because: String
+  /// Where the range lay when it was looked at, which everything said of it rests on; `nil` unless
+  /// the question was about one range of a file.
+  public var mapping: FileMapping?
 
-  init(_ question: Question, about target: TargetLimits) {
-    let plan = Planner(target).plan(WriteRequest(question.range, writer: question.writer))
+  init(
+    _ question: Question,
+    about target: TargetLimits,
+    placed placement: RangePlacement? = nil
+  ) {
+    let plan = Planner(target, placed: placement)
+      .plan(WriteRequest(question.range, writer: question.writer))
     self.question = question
+    mapping = placement?.mapping
     isAssumed = false
     let (candidate, verdict): (WritePath, PathVerdict) =
       question.writer == .rwfAtomic ? (.kernel, plan.kernel) : (.plain, plan.plain)
@@ -54,6 +63,9 @@ public struct Answer: Hashable, Sendable {
       }
       if isAssumed { because = "\(promise.backing.because); \(because)" }
     }
+    if let clause = placement?.clause(for: verdict, writer: question.writer, target) {
+      because += "; \(clause)"
+    }
   }
 }
 
@@ -63,7 +75,7 @@ extension Backing {
     case .hardware: "the drive keeps one command of this size whole"
     case .software: "XFS writes it elsewhere and moves the blocks in its log"
     case .mixed: "the drive keeps it whole, or XFS does in software, depending on the range"
-    case .unknown: "it is kept whole"
+    case .unknown: "the drive keeps it whole, or XFS does in software"
     }
   }
 }

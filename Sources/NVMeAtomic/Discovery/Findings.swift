@@ -303,6 +303,7 @@ struct Findings {
         )
       ]
     }
+    if let placed = placedRange(hardware) { return placed }
     return [
       Finding(
         .rangeFallsToSoftware,

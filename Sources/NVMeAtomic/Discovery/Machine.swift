@@ -15,6 +15,13 @@ package protocol Machine {
   func newFile(in directory: String) throws(Errno) -> (FileStatus, FileSystemFacts)
   /// The filesystem below an existing file.
   func fileSystem(of path: String) throws(Errno) -> FileSystemFacts
+  /// Where a range of a file lies; with `countsWholeFile` also what all of it takes.
+  func extents(
+    of path: String,
+    offsetBytes: UInt64,
+    lengthBytes: UInt64,
+    countsWholeFile: Bool
+  ) throws(Errno) -> ExtentMap
   /// A whole attribute of sysfs or table of procfs.
   func text(of path: String) throws(Errno) -> String
   /// The names in a directory, sorted.
@@ -65,6 +72,21 @@ package struct LiveMachine: Machine {
   package func fileSystem(of path: String) throws(Errno) -> FileSystemFacts {
     let file = try OwnedFileDescriptor(opening: path, [.readOnly, .nonBlocking])
     return try FileSystemFacts(of: file)
+  }
+
+  package func extents(
+    of path: String,
+    offsetBytes: UInt64,
+    lengthBytes: UInt64,
+    countsWholeFile: Bool
+  ) throws(Errno) -> ExtentMap {
+    let file = try OwnedFileDescriptor(opening: path, [.readOnly, .nonBlocking])
+    return try ExtentMap(
+      of: file,
+      offsetBytes: offsetBytes,
+      lengthBytes: lengthBytes,
+      countsWholeFile: countsWholeFile
+    )
   }
 
   package func text(of path: String) throws(Errno) -> String {

@@ -99,6 +99,20 @@ package final class SharedMachine<Base: Machine>: Machine {
     try base.fileSystem(of: path)
   }
 
+  package func extents(
+    of path: String,
+    offsetBytes: UInt64,
+    lengthBytes: UInt64,
+    countsWholeFile: Bool
+  ) throws(Errno) -> ExtentMap {
+    try base.extents(
+      of: path,
+      offsetBytes: offsetBytes,
+      lengthBytes: lengthBytes,
+      countsWholeFile: countsWholeFile
+    )
+  }
+
   package func names(in path: String) throws(Errno) -> [String] {
     try base.names(in: path)
   }

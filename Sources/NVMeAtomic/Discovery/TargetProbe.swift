@@ -7,6 +7,8 @@ package struct TargetProbe<System: Machine> {
   var sysfs: SysfsReader<System>
   var report: TargetReport
   var facts = FindingFacts()
+  /// What was asked about.
+  var range: WriteRequest.Range?
 
   /// Probes one target.
   package static func report(
@@ -15,10 +17,15 @@ package struct TargetProbe<System: Machine> {
     _ machine: System
   ) -> TargetReport {
     var probe = TargetProbe(path, machine)
+    probe.range = question?.range
     probe.run()
     probe.report.findings = Findings(probe.report, probe.facts).all
     if let question, probe.report.error == nil {
-      probe.report.answer = Answer(question, about: probe.report.limits)
+      probe.report.answer = Answer(
+        question,
+        about: probe.report.limits,
+        placed: probe.report.placement
+      )
     }
     return probe.report
   }
@@ -41,7 +48,10 @@ package struct TargetProbe<System: Machine> {
       case .directory: probeDirectory()
       case .other: fail(.unsupported, "is a pipe, a socket or a link", "name a file or a device")
       }
-      if report.error == nil { confirm(status) }
+      if report.error == nil {
+        locateRange()
+        confirm(status)
+      }
     } catch {
       fail(error)
     }
@@ -60,6 +70,7 @@ package struct TargetProbe<System: Machine> {
     facts.driveFailure = facts.driveFailure ?? failure
     report.limits.drive = .unknown(.identify(failure))
     report.limits.statx = nil
+    if report.placement != nil { report.placement = RangePlacement(unreadable: failure) }
   }
 
   // MARK: Kinds of target

@@ -26,6 +26,8 @@ public struct TargetReport: Sendable {
   /// The answer, when a question was asked.
   public var answer: Answer?
 
+  /// Where the range that was asked about lies; `nil` unless one range of a file was.
+  public var placement: RangePlacement?
   /// `queue/` as read of the disk that backs the target directly.
   ///
   /// Under native multipath ``limits`` keep only what its path agrees to.

@@ -61,6 +61,9 @@ public struct FileExtent: Hashable, Sendable {
   /// What the filesystem says of it.
   public var flags: Flags
 
+  /// Whether ``physicalBytes`` is a place; that of a delayed or inline extent is none.
+  public var hasPlace: Bool { flags.isDisjoint(with: [.unknown, .delayedAllocation, .inline]) }
+
   /// Keeps the four.
   public init(logicalBytes: UInt64, physicalBytes: UInt64, lengthBytes: UInt64, flags: Flags = []) {
     self.logicalBytes = logicalBytes
@@ -152,6 +155,7 @@ public struct FileMapping: Hashable, Sendable {
   ///   - readAlignment: `stx_dio_read_offset_align` (Linux 6.14).
   ///   - allocatedBytes: `stx_blocks` times 512.
   ///   - mappedBytes: What all pieces of the file take.
+  /// - Returns: Whether there may be any.
   static func mayHaveCopies(
     block: UInt64?,
     writeAlignment: UInt32?,

@@ -77,7 +77,7 @@ extension Planner {
       else: .exceedsPowerFailLimit(lengthBytes: length, limitBytes: device.powerFailBytes)
     )
     // The kernel's own lines, which its driver refuses to cross, are checked where it is asked.
-    if request.writer == .rwfAtomic, target.kind.isBlockDevice {
+    if request.writer == .rwfAtomic, target.kind.isBlockDevice || place(of: request) != nil {
       guard let kernelBoundary = target.queue.atomicWriteBoundaryBytes else {
         throw .missing(.queue("atomic_write_boundary_bytes"))
       }
@@ -138,13 +138,20 @@ extension Planner {
     {
       return
     }
+    if let place = place(of: request) {
+      let (absolute, overflow) = start.addingReportingOverflow(place)
+      return try require(
+        !overflow && boundary.contains(startBytes: absolute, lengthBytes: request.lengthBytes),
+        else: .crossesBoundary(boundary, startBytes: start)
+      )
+    }
     guard let block = target.filesystem?.blockSize, request.lengthBytes <= block else {
       throw .missing(.placement)
     }
-    try require(
-      boundary.containsEveryPage(ofBytes: block, fromBytes: start),
-      else: .crossesBoundary(boundary, startBytes: start)
-    )
+    if boundary.containsEveryPage(ofBytes: block, fromBytes: start) { return }
+    // Of one block it cannot be told, of all of them some cross.
+    if case .one = request.range { throw .missing(.placement) }
+    throw .refused(.crossesBoundary(boundary, startBytes: start))
   }
 
   /// Whether the kernel's flushes reach what a volatile cache holds; of a drive that could not be

@@ -6,9 +6,13 @@ public struct Planner: Sendable {
   /// The facts decided by.
   public let target: TargetLimits
 
-  /// Takes the facts.
-  public init(_ target: TargetLimits) {
+  /// Where the range of a file lies that one request is about.
+  public let placement: RangePlacement?
+
+  /// Takes the facts; where a range lies is true of its moment only.
+  public init(_ target: TargetLimits, placed placement: RangePlacement? = nil) {
     self.target = target
+    self.placement = placement
   }
 
   /// The verdict of each path on one request.
@@ -84,7 +88,7 @@ public struct Planner: Sendable {
     }
     // A shared block is moved by the log also where the drive writes it.
     if software > 0 || target.filesystem?.reflink == true { _ = try checkFlushed() }
-    let backing: Backing = software == 0 ? .hardware : .mixed
+    let backing = software == 0 ? .hardware : placedBacking(of: request)
     return try hardwarePromise(request, backing: backing)
   }
 

@@ -51,11 +51,14 @@ public struct RangePlacement: Hashable, Sendable {
       if length > software { return .refused }
       return .moved(hardware == 0 ? .noDrive : .longerThanDrive(limitBytes: hardware))
     }
-    if let doubt = mapping.reportDoubt { return .unknown(doubt) }
     // Where nothing is written elsewhere, one command writes whatever is there: XFS without reflink
     // one block, ext4 what it has made one mapping of.
-    if software == 0, filesystem.reflink != true { return .drive(atBytes: mapping.placeBytes) }
-    if let doubt = mapping.pageDoubt { return .unknown(doubt) }
+    if software == 0, filesystem.reflink != true {
+      let allowed = FileExtent.Flags.plain.union([.unknown, .delayedAllocation])
+      if let doubt = mapping.reportDoubt(allowed) { return .unknown(doubt) }
+      return .drive(atBytes: mapping.placeBytes)
+    }
+    if let doubt = mapping.pageDoubt ?? mapping.reportDoubt(.plain) { return .unknown(doubt) }
     return xfsFate(of: mapping, filesystem)
   }
 
@@ -127,11 +130,11 @@ extension FileMapping {
   }
 
   /// What makes the report no word on where a write would go.
-  fileprivate var reportDoubt: PlacementDoubt? {
+  fileprivate func reportDoubt(_ allowed: FileExtent.Flags) -> PlacementDoubt? {
     var reached: UInt64 = 0
     for extent in extents {
-      if !extent.flags.isSubset(of: .plain) {
-        return .placeless(extent.flags.subtracting(.plain))
+      if !extent.flags.isSubset(of: allowed) {
+        return .placeless(extent.flags.subtracting(allowed))
       }
       let (end, overflow) = extent.logicalBytes.addingReportingOverflow(extent.lengthBytes)
       guard !overflow, extent.lengthBytes > 0, extent.logicalBytes >= reached else {

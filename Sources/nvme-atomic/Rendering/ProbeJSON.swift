@@ -213,6 +213,18 @@ struct ProbeJSON {
       "power_fail_atomic": .optional(
         answer.isAtomic.map { $0 ? (answer.isAssumed ? "assumed" : "yes") : "no" }
       ),
+      "extents": answer.mapping.map { .array($0.extents.map(extent)) } ?? .null,
+      "extents_complete": .optional(answer.mapping?.isComplete),
+    ])
+  }
+
+  private func extent(_ extent: FileExtent) -> JSONValue {
+    .object([
+      "logical_bytes": .number(extent.logicalBytes),
+      // 0 would be a place.
+      "physical_bytes": .optional(extent.hasPlace ? extent.physicalBytes : nil),
+      "length_bytes": .number(extent.lengthBytes),
+      "flags": .array(extent.flags.names.map { .string($0) }),
     ])
   }
 }
