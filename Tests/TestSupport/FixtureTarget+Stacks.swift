@@ -33,6 +33,9 @@ extension FixtureTarget {
         )
       ]
     },
+    mapper("dm-crypt-4k", drives: 1, own: { $0.logicalBlockSize = 4096 }) { disks in
+      [.other("crypt", "cipher key 0 \(disks[0].number) 0 1 sector_size:4096", sectors: 1 << 21)]
+    },
     mapper("dm-snapshot", offers: 0) { disks in
       [.other("snapshot", "\(disks[0].number) \(disks[1].number) P 16", sectors: 1 << 20)]
     },

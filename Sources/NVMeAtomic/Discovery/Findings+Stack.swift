@@ -76,8 +76,16 @@ extension Findings {
   private func narrowed(by layer: StackLayer) -> [Finding] {
     let units = layer.members.compactMap(\.queue.atomicWriteUnitMaxBytes)
     guard units.count == layer.members.count, let least = units.min(), let most = units.max(),
-      let own = layer.queue.atomicWriteUnitMaxBytes, own > 0, own < most
+      let own = layer.queue.atomicWriteUnitMaxBytes, own > 0, own < most || own > least
     else { return [] }
+    let smallest = layer.members.first { $0.queue.atomicWriteUnitMaxBytes == least }?.device ?? ""
+    if own > least {
+      // The kernel stacks what hardware keeps, and forgets what a queue can carry.
+      let message =
+        "\(name(layer)) offers atomic writes of up to \(ByteText(own)), of which its member "
+        + "\(smallest) takes \(ByteText(least)) only."
+      return [narrows(message, "build it from drives with the same limits")]
+    }
     let cause: String
     var remedy: String?
     if own < least, let chunk = layer.chunkBytes, chunk.powerOfTwoFactor <= own {
@@ -86,8 +94,7 @@ extension Findings {
     } else if own < least {
       cause = "its members take \(ByteText(least)), and the kernel's rule for stacks gives less"
     } else {
-      let smallest = layer.members.first { $0.queue.atomicWriteUnitMaxBytes == least }
-      cause = "its member \(smallest?.device ?? "") takes \(ByteText(least)), others more"
+      cause = "its member \(smallest) takes \(ByteText(least)), others more"
     }
     let message = "\(name(layer)) passes atomic writes of up to \(ByteText(own)): \(cause)."
     return [narrows(message, remedy)]

@@ -60,7 +60,8 @@ public struct KernelPathLimits: Hashable, Sendable {
   }
 
   private mutating func setMaximum(hardware: UInt64, sentToDrive: UInt64, _ statx: StatxLimits) {
-    let unitMinimum = UInt64(statx.atomicWriteUnitMin ?? 0)
+    // A layer with larger blocks than its drives still shows their smallest unit.
+    let unitMinimum = UInt64(max(statx.atomicWriteUnitMin ?? 0, statx.dioOffsetAlign ?? 0))
     let usable = hardware >= unitMinimum ? hardware : 0
     // Up to the optimal length XFS asks the drive first, also for more than the drive keeps.
     let isTrusted = usable == sentToDrive

@@ -103,6 +103,10 @@ extension FindingTests {
       "warning stack", .stackedDeviceNarrowsAtomics, "dm-unequal-units", "dm",
       "its member /dev/nvme0n1 takes 4 KiB, others more"
     ),
+    (
+      "warning stack", .stackedDeviceNarrowsAtomics, "dm-offers-too-much", "dm",
+      "offers atomic writes of up to 16 KiB, of which its member /dev/nvme0n1 takes 4 KiB only"
+    ),
     ("warning stack", .stackedDeviceDropsAtomics, "xfs-on-loop", "xfs", "/dev/loop0 (loop)"),
     ("info stack", .notNVMe, "loop", "namespace", "nothing is known of the hardware"),
     ("info stack", .notNVMe, "btrfs", "tmpfs", "nothing is known of the hardware"),

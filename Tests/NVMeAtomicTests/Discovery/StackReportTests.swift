@@ -111,6 +111,14 @@ import Testing
     #expect(report.kernelPath.maximumBytes == bytes)
   }
 
+  /// A layer with larger blocks than its drive still shows the drive's smallest unit.
+  @Test func nothingSmallerThanABlockIsTaken() throws {
+    let report = try #require(FixtureTarget.named("dm-crypt-4k")).report()
+    #expect(report.queue.atomicWriteUnitMinBytes == 512)
+    #expect(report.kernelPath.minimumBytes == 4096)
+    #expect(report.kernelPath.maximumBytes == 16384)
+  }
+
   @Test(arguments: [("loop", "loop"), ("sd", "block")] as [(String, String)])
   func otherDiskStandsAlone(name: String, kind: String) throws {
     let report = try #require(FixtureTarget.named(name)).report()
