@@ -7,6 +7,7 @@ import os
 import struct
 
 RWF_DSYNC = 0x02
+RWF_NOWAIT = 0x08
 RWF_ATOMIC = 0x40
 
 STATX_BASIC_STATS = 0x07FF

@@ -236,7 +236,7 @@ class Mirror(Mapped):
                 for member, start in zip(self.members, self.starts)]
 
     def edges(self):
-        return set(range(self.region, min(self.size, 4 * self.region), self.region))
+        return set(range(self.region, min(self.size, 4 * self.region), self.region)) | member_edges(self)
 
 
 class Crypt(Mapped):
@@ -247,7 +247,7 @@ class Crypt(Mapped):
         return [[(self.members[0], self.starts[0] + offset, length)]]
 
     def edges(self):
-        return {edge - self.starts[0] for edge in self.members[0].edges()}
+        return member_edges(self)
 
 
 class Dropping(Mapped):
@@ -278,11 +278,23 @@ def stripes(members, starts, chunk, offset, length, copies=1, copy=0):
     return parts
 
 
-def chunk_edges(layer):
-    """The first rounds of the members, and the last."""
-    chunk = layer.chunk
+def member_edges(layer):
+    """Those of members that lie in the layer from their start on."""
+    return {edge - start for member, start in zip(layer.members, layer.starts) for edge in member.edges()
+            if 0 <= edge - start < layer.size}
+
+
+def chunk_edges(layer, copies=1):
+    """The first rounds of the members, the last, and where what lies below has an edge of its own."""
+    chunk, width = layer.chunk, len(layer.members)
     last = (layer.size // chunk - 1) * chunk
-    return set(range(0, 2 * chunk * len(layer.members), chunk)) | {last - chunk, last}
+    found = set(range(0, 2 * chunk * width, chunk)) | {last - chunk, last}
+    for column, (member, start) in enumerate(zip(layer.members, layer.starts)):
+        for edge in member.edges():
+            row, inside = divmod(edge - start, chunk)
+            if row >= 0:
+                found.add((row * width + column) // copies * chunk + inside)
+    return {edge for edge in found if 0 <= edge < layer.size}
 
 
 @contextmanager
@@ -375,7 +387,7 @@ class Raid(Device):
         return [stripes(self.members, self.starts, self.chunk, offset, length, 2, copy) for copy in range(2)]
 
     def edges(self):
-        return chunk_edges(self) if self.chunk else set()
+        return chunk_edges(self, 2 if self.type == "raid10" else 1) if self.chunk else member_edges(self)
 
 
 @contextmanager
@@ -383,12 +395,11 @@ def array(level, members, chunk=None, number=20, options=(), action="--create"):
     path = f"/dev/md{number}"
     words = ["mdadm", action, path, f"--level={level}", f"--raid-devices={len(members)}"]
     if action == "--create":
-        words += ["--run", "--metadata=1.2", "--bitmap=none"] if level in ("raid1", "raid10", "raid5") else [
-            "--run", "--metadata=1.2"]
+        words += ["--run", "--metadata=1.2"]
+        if level in ("raid1", "raid10", "raid5"):
+            words += ["--bitmap=none", "--assume-clean"]
     if chunk:
         words.append(f"--chunk={chunk // 1024}")
-    if level in ("raid1", "raid10", "raid5"):
-        words.append("--assume-clean")
     os.environ["MDADM_NO_UDEV"] = "1"
     succeed(*words, *options, *(member.path for member in members))
     try:

@@ -3,7 +3,7 @@
 import os
 
 from checks import cell, check, finish, note
-from claims import check_kernel, check_limits
+from claims import check_kernel, check_limits, check_tool
 from layers import Namespace, array, linear, mirror, scsi_debug, striped
 
 KIB, MIB = 1024, 1 << 20
@@ -61,6 +61,8 @@ def test_members(kind, members):
 def test_layer(name, device, target):
     check_limits(name, device, target in kernel_passes())
     check_kernel(name, device)
+    is_typical = "64k" in name or "chunk" not in name
+    check_tool(name, device, sweep=is_typical and name.startswith("whole"))
 
 
 main()

@@ -4,24 +4,27 @@ from contextlib import ExitStack, contextmanager
 import os
 
 from checks import cell, check, finish, note
-from claims import check_kernel, check_limits, check_refusals
+from claims import check_kernel, check_limits, check_refusals, check_tool
 from commands import mounted, run, succeed
 from direct_io import atomic_write, read_direct
 import drives
 from layers import (MIB, Device, Namespace, Partition, array, crypt, dropping, linear, loop, mirror, scsi_debug, striped,
                     unload)
+from mirrors import test_mirrors
 import stacking
 
 KIB = 1024
+SWEPT = ("linear in windows", "striped 20k", "mirror in step", "crypt in blocks of 4k", "linear off the chunks")
 
 
 def main():
     drive = {name: Namespace(*name) for name in (
         ("first", 1), ("first", 2), ("first", 3), ("second", 1), ("second", 2), ("second", 3),
-        ("narrow", 1), ("small", 1), ("short", 1), ("blocks", 1), ("late", 1))}
+        ("narrow", 1), ("small", 1), ("short", 1), ("blocks", 1), ("late", 1), ("joins0", 1), ("joins1", 1))}
     one, two = drive["first", 1], drive["second", 1]
     note(f"kernel {os.uname().release} passes atomic writes through: {sorted(find_passes(one, two)) or 'nothing'}")
-    for part in (test_linear, test_striped, test_mirror, test_crypt, test_dropping, test_nested):
+    for part in (test_linear, test_striped, test_mirror, test_crypt, test_dropping, test_nested,
+                 test_mirrors):
         with cell(part.__name__):
             part(drive)
     for part in (test_partitions, test_loop):
@@ -56,6 +59,7 @@ def passes(device):
 def examine(name, device):
     check_limits(name, device, passes(device))
     check_kernel(name, device)
+    check_tool(name, device, sweep=name in SWEPT)
 
 
 def each(cases):
@@ -157,6 +161,7 @@ def test_dropping(drive):
         with cell(name), layer as device:
             check_limits(name, device, False)
             check_refusals(name, device)
+            check_tool(name, device)
     test_thin(one, two)
     test_mixed_table(one)
     with cell("error"):
