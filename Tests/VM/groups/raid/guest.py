@@ -10,6 +10,7 @@ KIB, MIB = 1024, 1 << 20
 # The last two are for those that take any multiple of a page.
 CHUNKS = [size * KIB for size in (16, 32, 64, 128, 24, 96)]
 FEW_CHUNKS = ("unequal", "blocks of 4 KiB")
+SWEPT = ("whole raid0 chunk 24k", "whole raid1", "whole raid10 chunk 64k", "windows striped chunk 64k")
 KINDS = {"whole": 1, "windows": 2, "unequal": 3, "blocks of 4 KiB": 4}
 
 
@@ -61,8 +62,7 @@ def test_members(kind, members):
 def test_layer(name, device, target):
     check_limits(name, device, target in kernel_passes())
     check_kernel(name, device)
-    is_typical = "64k" in name or "chunk" not in name
-    check_tool(name, device, sweep=is_typical and name.startswith("whole"))
+    check_tool(name, device, sweep=name in SWEPT)
 
 
 main()
