@@ -30,8 +30,10 @@ extension TargetProbe {
       let subsystem = sysfs.linkName(parent + "/subsystem")
     else { return Ways(ways: [], isDoubtful: true) }
     guard subsystem == "nvme-subsystem" else { return Ways(ways: [Way(controller: parent)]) }
+    // A directory lists in no order, and answers are compared.
     let names = sysfs.names(parent)
       .filter { $0.hasPrefix("nvme") && $0.dropFirst(4).allSatisfy(\.isNumber) }
+      .sorted { ($0.utf8.count, $0) < ($1.utf8.count, $1) }
     let controllers = names.compactMap { try? machine.canonicalPath(of: parent + "/" + $0) }
     let numbers = disk.lastComponent.drop { !$0.isNumber }.split(separator: "n")
     let all = controllers.map { Way(controller: $0) }
@@ -170,8 +172,7 @@ extension TargetProbe {
       let below = sysfs.queueLimits(ofDisk: path)
       let pathEntry = push(path.lastComponent, "path", start: 0, parents: [above])
       report.stack[pathEntry].atomicWriteUnitMaxBytes = below.atomicWriteUnitMaxBytes
-      var entry = self.entry(device, answers, way, 1, below)
-      entry.path = path.lastComponent
+      let entry = self.entry(device, answers, way, 1, below)
       add(entry, origin: origin, above: pathEntry)
       noteSharing(entry)
     }
@@ -203,6 +204,7 @@ extension TargetProbe {
     let controller = controller(way?.controller, answers)
     return NamespaceEntry(
       device: device,
+      path: way?.pathDisk?.lastComponent,
       controller: controller,
       namespace: NamespaceReport(
         nsid: answers.nsid,
