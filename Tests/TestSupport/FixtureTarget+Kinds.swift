@@ -87,6 +87,9 @@ extension FixtureTarget {
     },
     .file("xfs-cached", device: { $0.addNamespace(.cached) }) { .xfs(on: $0) },
     .file("xfs-no-reflink", device: nomerges) { .xfs(on: $0, reflink: false) },
+    .file("xfs-no-reflink-realtime") {
+      .xfs(on: $0, reflink: false).with { $0.facts.realtime = true }
+    },
     .file("xfs-external-log") { .xfs(on: $0).with { $0.facts.externalLog = true } },
     .file("xfs-realtime") { .xfs(on: $0).with { $0.facts.realtime = true } },
     .file("xfs-software", device: { $0.addNamespace(.controllerWide) }) { .xfs(on: $0) },

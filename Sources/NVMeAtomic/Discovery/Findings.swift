@@ -274,8 +274,10 @@ struct Findings {
   }
 
   private func oneBlockOnly(_ filesystem: FileSystemReport) -> [Finding] {
-    guard let block = filesystem.blockSize, let unitMax = target.statx?.atomicWriteUnitMax,
-      UInt64(unitMax) == block, queue.atomicWriteUnitMaxBytes ?? 0 > block
+    // The real-time device is another one.
+    guard filesystem.realtime != true, let block = filesystem.blockSize,
+      let unitMax = target.statx?.atomicWriteUnitMax, UInt64(unitMax) == block,
+      queue.atomicWriteUnitMaxBytes ?? 0 > block
     else { return [] }
     return [
       Finding(

@@ -124,6 +124,10 @@ extension FindingTests {
     ),
     ("warning filesystem", .filesystemSingleBlock, "ext4", "ext4-bigalloc", "one block of 4 KiB"),
     ("warning filesystem", .filesystemSingleBlock, "xfs-no-reflink", "xfs", "block of 4 KiB"),
+    (
+      "warning filesystem", .filesystemSingleBlock, "xfs-no-reflink", "xfs-no-reflink-realtime",
+      "block of 4 KiB"
+    ),
     ("warning filesystem", .softwareBacked, "xfs-software", "xfs", "up to 2 MiB whole by copy"),
     ("warning filesystem", .softwareBacked, "xfs-on-loop", "xfs-no-reflink", "copy-on-write"),
     ("warning filesystem", .rangeFallsToSoftware, "xfs", "xfs-software", "Up to 16 KiB the drive"),
