@@ -1,0 +1,53 @@
+"""NVMe over Fabrics within one machine: nvmet targets, reached through nvme-loop."""
+
+import os
+import time
+
+from commands import succeed
+import drives
+
+NVMET = "/sys/kernel/config/nvmet"
+HOST = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-4000-8000-00000000000{}"
+
+
+def start():
+    for module in ("nvmet", "nvme_loop"):
+        succeed("modprobe", module)
+    if not os.path.isdir(NVMET):
+        succeed("mount", "-t", "configfs", "none", "/sys/kernel/config")
+    port = f"{NVMET}/ports/1"
+    os.mkdir(port)
+    drives.write(f"{port}/addr_trtype", "loop")
+
+
+def export(name, backing=None, passthru=None, settings=()):
+    """A subsystem with one namespace, or with a whole controller passed through."""
+    subsystem = f"{NVMET}/subsystems/{name}"
+    os.mkdir(subsystem)
+    drives.write(f"{subsystem}/attr_allow_any_host", 1)
+    if passthru:
+        drives.write(f"{subsystem}/passthru/device_path", passthru)
+        drives.write(f"{subsystem}/passthru/enable", 1)
+    else:
+        namespace = f"{subsystem}/namespaces/1"
+        os.mkdir(namespace)
+        drives.write(f"{namespace}/device_path", backing)
+        for setting, value in settings:
+            drives.write(f"{namespace}/{setting}", value)
+        drives.write(f"{namespace}/enable", 1)
+    os.symlink(subsystem, f"{NVMET}/ports/1/subsystems/{name}")
+
+
+def connect(name, host=1):
+    """Another host number is another connection to the same subsystem."""
+    with open("/dev/nvme-fabrics", "r+b", buffering=0) as fabrics:
+        identity = HOST.format(host)
+        fabrics.write(f"transport=loop,nqn={name},hostnqn={identity},hostid={identity[-36:]}".encode())
+        return fabrics.read(200).decode()
+
+
+def disconnect(controller):
+    drives.write(f"/sys/class/nvme/{controller}/delete_controller", 1)
+    deadline = time.monotonic() + 20
+    while os.path.exists(f"/sys/class/nvme/{controller}") and time.monotonic() < deadline:
+        time.sleep(0.05)
