@@ -36,7 +36,8 @@ import Testing
   }
 
   private static func isAdvice(_ remedy: String) -> Bool {
-    ["ask ", "boot ", "make ", "probe ", "put "].contains { remedy.hasPrefix($0) }
+    let verbs = ["ask", "boot", "build", "make", "probe", "put", "replace"]
+    return verbs.contains { remedy.hasPrefix($0 + " ") }
   }
 
   /// Names keep their spelling at the begin of a sentence.

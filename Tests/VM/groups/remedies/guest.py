@@ -13,6 +13,7 @@ from direct_io import atomic_write, read_direct, write_direct
 PAGE = 16384
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 COMMANDS = ("sudo ", "echo ", "nvme-atomic ")
+ADVICE = ("ask", "boot", "build", "make", "probe", "put", "replace")
 MOUNT = "/tmp/mount"
 
 
@@ -392,19 +393,54 @@ def place(path):
 
 
 def test_advice():
-    """What is no command does not look like one."""
-    device = node("files")
-    with mounted(device, "mkfs.btrfs", "-q") as path:
-        found = findings(path)
+    """What is no command does not look like one, on every target that has something to say."""
+    produced = found_on("plain", ["volatile-write-cache"])
+    produced |= found_on("adjacent", ["rounded-down-to-power-of-two"])
+    wide = tool("probe", "--json", node("wide")).target["queue"]["atomic_write_unit_max_bytes"]
+    produced |= found_on("wide", ["controller-wide-limit" if wide > 512 else "awupf-ignored-by-kernel"])
+    produced |= found_on("edges", ["boundary-offset-unsupported"])
+    produced |= found_at(node("edges", 2), ["boundary-not-power-of-two"])
+    produced |= found_at(f"/dev/{twins()[0]}", ["shared-namespace"])
+    produced |= found_at("/proc", ["no-new-file"])
+    with loop() as device:
+        produced |= found_at(device, ["stacked-device-drops-atomics", "not-nvme"])
+        in_software = has_file_atomics()
+        with mounted(device, "mkfs.xfs", "-q") as path:
+            produced |= found_at(path, ["software-backed" if in_software else "kernel-too-old"])
+    with mounted(node("files"), "mkfs.btrfs", "-q") as path:
+        produced |= found_at(path, ["filesystem-without-atomics"])
         check("btrfs", "put the file on XFS, or on ext4 with bigalloc",
-              found["filesystem-without-atomics"]["remedy"])
-    for path in (device, "/tmp", "/lower"):
-        if not os.path.exists(path):
-            continue
-        for code, finding in findings(path).items():
-            remedy = finding["remedy"]
-            verdict(f"{code} of {path} is a command or advice", remedy is None or remedy.startswith(COMMANDS)
-                    or remedy.split()[0] in ("ask", "boot", "make", "probe", "put"), "one of both", remedy)
+              findings(path)["filesystem-without-atomics"]["remedy"])
+    note(f"findings without a command to type: {', '.join(sorted(produced))}")
+
+
+def found_on(serial, codes):
+    return found_at(node(serial), codes)
+
+
+def found_at(path, codes):
+    """Findings that must be there; of all that are, the codes of those whose remedy is advice or nothing."""
+    found = findings(path)
+    for code in codes:
+        verdict(f"{code} of {path}", code in found, code, sorted(found))
+    for code, finding in found.items():
+        remedy = finding["remedy"]
+        verdict(f"{code} of {path} is a command or advice", not remedy or remedy.startswith(COMMANDS)
+                or remedy.split()[0] in ADVICE, "one of both", remedy)
+    return {code for code, finding in found.items() if not (finding["remedy"] or "").startswith(COMMANDS)}
+
+
+@contextmanager
+def loop():
+    image = "/tmp/image"
+    with open(image, "wb") as file:
+        file.truncate(400 << 20)
+    device = succeed("losetup", "--show", "--find", image).strip()
+    try:
+        yield device
+    finally:
+        succeed("losetup", "--detach", device)
+        os.unlink(image)
 
 
 main()
