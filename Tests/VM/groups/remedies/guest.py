@@ -407,6 +407,9 @@ def test_advice():
         in_software = has_file_atomics()
         with mounted(device, "mkfs.xfs", "-q") as path:
             produced |= found_at(path, ["software-backed" if in_software else "kernel-too-old"])
+    with stripes(node("plain"), node("files", 2), 16384) as device:
+        narrows = tool("probe", "--json", device).target["queue"]["atomic_write_unit_max_bytes"]
+        produced |= found_at(device, ["stacked-device-narrows-atomics" if narrows else "stacked-device-drops-atomics"])
     with mounted(node("files"), "mkfs.btrfs", "-q") as path:
         produced |= found_at(path, ["filesystem-without-atomics"])
         check("btrfs", "put the file on XFS, or on ext4 with bigalloc",
@@ -431,7 +434,20 @@ def found_at(path, codes):
 
 
 @contextmanager
+def stripes(first, second, chunk):
+    """Two drives by turns; the second keeps less than the first."""
+    succeed("modprobe", "dm_mod")
+    succeed("wipefs", "--quiet", "--all", first, second)
+    succeed("dmsetup", "create", "stripes", "--table", f"0 65536 striped 2 {chunk // 512} {first} 0 {second} 0")
+    try:
+        yield "/dev/" + succeed("dmsetup", "info", "-c", "--noheadings", "-o", "blkdevname", "stripes").strip()
+    finally:
+        succeed("dmsetup", "remove", "stripes")
+
+
+@contextmanager
 def loop():
+    succeed("modprobe", "loop")
     image = "/tmp/image"
     with open(image, "wb") as file:
         file.truncate(400 << 20)
