@@ -68,11 +68,13 @@ struct SchemaTests {
   /// Each key of a rich document is taken away, renamed, given another type and a sign, and one is
   /// added beside it: every breach must be noticed, or nothing above means anything.
   @Test func everySpoiltDocumentIsNoticed() throws {
-    let question = Question(.everyPage(sizeBytes: 65536), writer: .rwfAtomic)
-    let names = ["namespace-4k-cached", "ext4-partition", "missing"]
+    let question = Question(.one(offsetBytes: 0, lengthBytes: 16384), writer: .rwfAtomic)
+    let names = ["namespace-4k-cached", "xfs", "missing"]
     let reports = try names.map {
       try #require(FixtureTarget.named($0)).report(answering: question)
     }
+    try #require(reports.contains { $0.answer?.mapping?.extents.isEmpty == false })
+    try #require(reports.contains { !$0.namespaces.isEmpty })
     let failure = Failure(.busy("it is mounted"), target: "/dev/nvme0n1")
     let documents = [
       Self.probe(reports), failure.document(format: WriteCommand.format).rendered,

@@ -66,6 +66,27 @@ struct HostFleetTests {
     #expect(tool.output == "This machine has no block device that holds anything.\n")
   }
 
+  /// Docs/Costs.md has the figure; this is the limit.
+  @Test func sixtyFourDevicesCostLessThanHalfASecond() throws {
+    let script = """
+      set -e; folder=$(mktemp -d); devices=()
+      trap 'for device in "${devices[@]}"; do losetup -d "$device"; done; rm -rf "$folder"' EXIT
+      for number in $(seq 64); do
+        truncate -s 1M "$folder/$number"
+        devices+=("$(losetup --find --show "$folder/$number")")
+      done
+      '\(Tool.path)' probe --all --json | grep -c '"path": "/dev/loop'
+      TIMEFORMAT=%U
+      for run in 1 2 3; do time '\(Tool.path)' probe --all --json >/dev/null; done
+      """
+    let tool = try Tool(program: "/bin/bash", ["-c", script])
+    #expect(tool.status == 0, "\(tool.errors)")
+    #expect(Int(tool.output.prefix { $0.isNumber }) ?? 0 >= 64, "\(tool.output)")
+    let seconds = tool.errors.split(separator: "\n").compactMap { Double($0) }
+    #expect(seconds.count == 3, "\(tool.errors)")
+    #expect(seconds.min() ?? 1 < 0.5)
+  }
+
   /// What the program writes here, good and bad, keeps the published schemas.
   @Test(.enabled(if: Checker.hasSchemaValidator, "python3-jsonschema is not here: run Tests/run"))
   func everyDocumentKeepsItsSchema() throws {
