@@ -9,6 +9,8 @@ package struct FixtureLayout: Sendable {
   package var otherBytes: UInt64 = 0
   /// `stx_dio_read_offset_align`.
   package var readOffsetBytes: UInt32? = 512
+  /// The file that was opened, where it is not the one that was looked at before and after.
+  package var inode: UInt64?
 
   /// One extent of 1 MiB, aligned, written and unshared.
   package init(_ change: (inout FixtureLayout) -> Void = { _ in }) {
@@ -42,6 +44,7 @@ package struct FixtureLayout: Sendable {
     let end = overflow ? UInt64.max : sum
     var status = status
     status.directIO?.readOffsetBytes = readOffsetBytes
+    status.inode = inode ?? status.inode
     let mapped = extents.reduce(0) { $0 + $1.lengthBytes }
     status.allocatedBytes = mapped + otherBytes
     return ExtentMap(

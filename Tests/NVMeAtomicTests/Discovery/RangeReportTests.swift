@@ -182,6 +182,16 @@ import Testing
     }
   }
 
+  /// The name led elsewhere for just as long as the file was open.
+  @Test func anotherFileForAMomentIsNoticed() throws {
+    let layout = FixtureLayout { $0.inode = 77 }
+    let report = Self.target(layout).report(answering: Self.question(Self.rows[0]))
+    let answer = try #require(report.answer)
+    #expect((answer.isAtomic, answer.backing) == (true, .unknown))
+    #expect(answer.mapping == nil)
+    #expect(answer.because.contains("another file"))
+  }
+
   /// What is moved today may be the drive's tomorrow, so the drive's limits count all the same.
   @Test func softwareNowIsNoYesWhereTheDriveWouldNotKeepIt() throws {
     let layout = FixtureLayout { $0.extents[0].flags = 0x2000 }
