@@ -142,7 +142,8 @@ def check_statx(variant, path, facts):
           tuple(xfs_io_statx(path).values()))
     if variant.offer == "software" and expected[1]:
         largest = expected[1]
-        verdict(f"{variant.name} statx unit_max", largest >= BLOCK and largest & (largest - 1) == 0, "a power of two", largest)
+        verdict(f"{variant.name} statx unit_max", largest >= BLOCK and largest & (largest - 1) == 0,
+                "a power of two", largest)
     if "journalled-data" in variant.findings:
         check(f"{variant.name} takes no direct I/O", 0, facts["dio_offset_align"])
     return offered[:2]
@@ -213,7 +214,8 @@ def check_promise(name, answer, claim):
     check(f"{name} available", largest > 0, kernel["available"])
     check(f"{name} limits", claim,
           tuple(kernel[key] or 0 for key in ("min_bytes", "max_bytes", "hardware_max_bytes", "software_max_bytes")))
-    backing = "unknown" if not largest else "mixed" if by_drive and in_software else "software" if in_software else "hardware"
+    backing = {(False, False): "unknown", (True, False): "hardware", (False, True): "software",
+               (True, True): "mixed"}[by_drive > 0, in_software > 0]
     check(f"{name} backing", backing, kernel["backing"])
     check(f"{name} torn_free_bytes", None if backing == "mixed" else by_drive, answer["torn_free_bytes"])
     check(f"{name} passthrough", False, answer["paths"]["passthrough"]["available"])
@@ -353,7 +355,8 @@ def test_chattr():
         check("chattr +j finding journalled-data", facts["atomic_write_unit_max"] > 0, "journalled-data" in codes)
         for writer in ("rwf-atomic", "direct", "buffered"):
             for size in (BLOCK, 16 * KIB):
-                check(f"chattr +j {size} {writer}", 1, tool("probe", path, "--page-size", size, "--writer", writer).code)
+                answer = tool("probe", path, "--page-size", size, "--writer", writer)
+                check(f"chattr +j {size} {writer}", 1, answer.code)
         not_written("chattr +j write", path, BLOCK)
         expected = 0 if files_take_atomics() else 1
         check("the file beside it", expected, tool("probe", other, "--page-size", "16k", "--writer", "rwf-atomic").code)
@@ -382,7 +385,8 @@ def test_overlay():
         battery.refused("overlay one block", path, BLOCK, lambda data: atomic_write(path, 0, data), "EOPNOTSUPP")
         answer = probe("overlay", path)
         check("overlay filesystem.type", "overlay", answer["filesystem"]["type"])
-        check("overlay finding", True, "filesystem-without-atomics" in {finding["code"] for finding in answer["findings"]})
+        codes = {finding["code"] for finding in answer["findings"]}
+        check("overlay finding", True, "filesystem-without-atomics" in codes)
         check("overlay available", False, answer["paths"]["kernel"]["available"] is True)
         verdict("overlay torn_free_bytes", not answer["torn_free_bytes"], 0, answer["torn_free_bytes"])
         for writer in ("rwf-atomic", "direct", "buffered"):

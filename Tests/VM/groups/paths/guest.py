@@ -8,19 +8,20 @@ import heads
 import nvme059
 import rules
 from checks import cell, check, finish, note, verdict
-from commands import disable_normal, identify_controller, identify_namespace, run, succeed, tool
+from commands import TOOL, disable_normal, identify_controller, identify_namespace, mounted, run, succeed, tool
 from contract import breaches
 from direct_io import RWF_ATOMIC, atomic_write, statx_atomic, write_direct
 import drives
 from writes import MIB, PLACE, check_limits, tool_refuses, tool_writes
 
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 NAMESPACE_ENTRY = ["device", "path", "nvme", "device_limits", "queue"]
 
 
 def main():
     started = time.monotonic()
-    for part in (test_heads, test_policies, test_settings, test_partition, test_removal, test_nvme059, test_fabrics,
-                 test_forwarded):
+    for part in (test_heads, test_policies, test_settings, test_normal_disabled, test_unprivileged, test_partition,
+                 test_layers, test_removal, test_nvme059, test_fabrics, test_forwarded):
         with cell(part.__name__):
             part()
             note(f"{part.__name__} ended after {time.monotonic() - started:.0f} s")
@@ -100,7 +101,8 @@ def kept(head, paths, start=0):
     """The truth: what every path's kernel queue and every path's drive keep, through the head."""
     unit = head.queue["atomic_write_unit_max_bytes"]
     for path in paths:
-        unit = min(unit, path.queue["atomic_write_unit_max_bytes"], promise(path).kept_whole_at_every_natural_place(start))
+        unit = min(unit, path.queue["atomic_write_unit_max_bytes"],
+                   promise(path).kept_whole_at_every_natural_place(start))
     return unit
 
 
@@ -150,8 +152,8 @@ def check_entries(name, head, paths, answer):
         if len(paths) > 1:
             check(f"{name} {path.disk} queue", path.queue, queue)
         else:
-            check(f"{name} {path.disk} queue agrees with the head's",
-                  {key: min(value, head.queue[key]) for key, value in heads.atomics(path.queue).items()}, heads.atomics(queue))
+            agreed = {key: min(value, head.queue[key]) for key, value in heads.atomics(path.queue).items()}
+            check(f"{name} {path.disk} queue agrees with the head's", agreed, heads.atomics(queue))
     several = len(paths) > 1
     check(f"{name} no single drive at the top", (several, several),
           (answer["nvme"] is None, answer["device_limits"] is None))
@@ -170,7 +172,7 @@ def check_disagreement(name, paths, answer):
     """Queues, or what the drives keep; that numbers and names differ says nothing."""
     def limits(path):
         own = promise(path)
-        return (tuple(path.queue.values()), *map(path.setting, SETTINGS), own.power_fail, own.max_transfer)
+        return (tuple(path.queue.values()), *map(path.setting, SETTINGS), own.power_fail, own.normal, own.max_transfer)
     differ = len({limits(path) for path in paths}) > 1
     check(f"{name} finding paths-disagree", differ, "paths-disagree" in codes(answer))
 
@@ -323,7 +325,36 @@ def commands_by_path(head, paths, size):
     return counts
 
 
-# ---------------------------------------------------------------- partitions of a head
+# ---------------------------------------------------------------- what one controller was told, and who may ask
+
+
+def test_normal_disabled():
+    """DN is the controller's: readers by that path may see a write torn, a power failure still not."""
+    head = heads.find("agreeing", 2)
+    second = head.paths[1]
+    succeed("nvme", "set-feature", f"/dev/{second.controller}", "-f", "0x0a", "-V", "1")
+    answer = probe("DN on one path", head.node)
+    check("DN on one path by entry", [False, True],
+          [entry["nvme"]["write_atomicity_normal"]["dn"] for entry in answer["namespaces"]])
+    check("DN on one path findings", True, {"write-atomicity-normal-disabled", "paths-disagree"} <= codes(answer))
+    check_promise("DN on one path", head, head.paths, answer)
+    succeed("nvme", "set-feature", f"/dev/{second.controller}", "-f", "0x0a", "-V", "0")
+    expect_disagreement("DN on no path", head, False)
+
+
+def test_unprivileged():
+    head = heads.find("agreeing", 2)
+    result = run([*NOBODY, *TOOL, "probe", "--json", head.node, "--page-size", "4096", "--writer", "rwf-atomic"])
+    answer = result.target
+    check("unprivileged entries", [path.disk for path in head.paths], [entry["path"] for entry in answer["namespaces"]])
+    check("unprivileged Identify", {(None, None)},
+          {(entry["nvme"]["controller"]["mdts"], entry["device_limits"]) for entry in answer["namespaces"]})
+    check("unprivileged finding", True, "no-permission" in codes(answer))
+    check("unprivileged answer", 2 if kernel_passes_atomics() else 1, result.code)
+    check("unprivileged torn_free_bytes", None if kernel_passes_atomics() else 0, answer["torn_free_bytes"])
+
+
+# ---------------------------------------------------------------- partitions of a head, layers over one
 
 
 def test_partition():
@@ -332,8 +363,8 @@ def test_partition():
         with cell(f"partition of {name}"):
             head = heads.find(name, count)
             block = head.queue["logical_block_size"]
-            result = run(["sfdisk", "--quiet", head.node], f"label: dos\nunit: sectors\nstart={start}, size={8 * MIB // block}\n".encode())
-            check(f"partition of {name} is made", 0, result.code)
+            table = f"label: dos\nunit: sectors\nstart={start}, size={32 * MIB // block}\n"
+            check(f"partition of {name} is made", 0, run(["sfdisk", "--quiet", head.node], table.encode()).code)
             node = f"{head.node}p1"
             drives.wait_for(lambda: os.path.exists(node), node)
             answer = probe(f"partition of {name}", node)
@@ -346,6 +377,47 @@ def test_partition():
             check(f"partition of {name} passthrough", False, answer["paths"]["passthrough"]["available"] is True)
             succeed("wipefs", "--quiet", "--all", head.node)
             run(["partx", "--delete", head.node])
+
+
+def test_layers():
+    """A head below something else is asked by all its paths all the same."""
+    head = heads.find("unequal", 2)
+    blocks = 16 * MIB // 512
+    with cell("linear over a head"):
+        os.environ["DM_DISABLE_UDEV"] = "1"  # there is none here
+        succeed("dmsetup", "create", "over", "--table", f"0 {4 * blocks} linear {head.node} 0")
+        answer = probe("linear over a head", "/dev/dm-0")
+        check("linear over a head entries", [path.disk for path in head.paths],
+              [entry["path"] for entry in answer["namespaces"]])
+        offered = statx_atomic("/dev/dm-0")["atomic_write_unit_max"]
+        most = min(offered, kept(head, head.paths))
+        check("linear over a head max_bytes", most, answer["paths"]["kernel"]["max_bytes"])
+        for size in sizes_around(most, 512):
+            ask("linear over a head", "/dev/dm-0", "rwf-atomic", size, [0 if 512 <= size <= most else 1])
+        if most:
+            tool_writes("linear over a head", "/dev/dm-0", most)
+        tool_refuses("linear over a head too much", "/dev/dm-0", 2 * most or 512)
+        succeed("dmsetup", "remove", "over")
+    with cell("file on a head"):
+        succeed("mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "bigalloc", "-C", "65536", head.node)
+        with mounted(head.node, "/tmp/mounted") as directory:
+            with open(f"{directory}/file", "wb") as file:
+                file.write(bytes(MIB))
+                os.fsync(file.fileno())
+            check_file(f"{directory}/file", head)
+        succeed("wipefs", "--quiet", "--all", head.node)
+
+
+def check_file(path, head):
+    answer = probe("file on a head", path)
+    check("file on a head entries", [disk.disk for disk in head.paths],
+          [entry["path"] for entry in answer["namespaces"]])
+    most = min(statx_atomic(path)["atomic_write_unit_max"], kept(head, head.paths))
+    check("file on a head max_bytes", most, answer["paths"]["kernel"]["max_bytes"])
+    check("file on a head torn_free_bytes", most, answer["torn_free_bytes"])
+    for size in sizes_around(most, 4096):
+        ask("file on a head", path, "rwf-atomic", size, [0 if 4096 <= size <= most else 1])
+    ask("file on a head", path, "direct", 16384, [1, 2])
 
 
 # ---------------------------------------------------------------- paths that go and come
