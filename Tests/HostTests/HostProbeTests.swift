@@ -25,7 +25,8 @@ struct HostProbeTests {
     #expect(
       codes(report) == [.softwareBacked, .stackedDeviceDropsAtomics, .notNVMe]
     )
-    #expect(report.stack.map(\.kind) == ["file", "loop"])
+    // And what the loop device's own file lies on, which is another matter.
+    #expect(report.stack.map(\.kind).prefix(3) == ["file", "loop", "file"])
   }
 
   @Test(.enabled(if: HostRig.hasSoftwareAtomics, "no RWF_ATOMIC on XFS without hardware here"))
