@@ -30,7 +30,8 @@ extension Findings {
     case .longerThanDrive(let limit):
       return "nvme-atomic probe \(report.path) --writer rwf-atomic --at \(offset) --length \(limit)"
     case .shared:
-      return "xfs_io -c 'funshare \(offset) \(length)' \(report.path)"
+      // The whole file: only then XFS no longer counts it among those that share.
+      return "xfs_io -c \"funshare 0 $(stat -c %s \(report.path))\" \(report.path)"
     case .fragmented, .hole, .misaligned:
       return "xfs_io -f -c 'extsize \(max(hardware, length))' NEW && "
         + "cp --reflink=never --sparse=never \(report.path) NEW   # then use NEW"
