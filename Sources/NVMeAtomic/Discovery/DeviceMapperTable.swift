@@ -89,7 +89,8 @@ extension DeviceMapperTable.Segment {
 
   /// `<stripes> <chunk size> [<device> <start>]+`
   fileprivate mutating func readStripes(_ words: [String]) -> Bool {
-    guard words.count >= 4, let count = Int(words[0]), count > 0, words.count == 2 + 2 * count,
+    guard words.count >= 4, let count = Int(words[0]), count == (words.count - 2) / 2,
+      words.count % 2 == 0,
       let chunk = DeviceMapperTable.bytes(words[1]), chunk > 0
     else { return false }
     chunkBytes = chunk
