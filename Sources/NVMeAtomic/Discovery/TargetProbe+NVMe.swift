@@ -147,9 +147,9 @@ extension TargetProbe {
     origin: UInt64?,
     entry above: Int
   ) {
-    report.limits.stack?.layers.append(
-      StackLayer(device: device, kind: "multipath", queue: queue)
-    )
+    var head = StackLayer(device: device, kind: "multipath", queue: queue)
+    head.originsBytes = origin.map { [$0] } ?? []
+    report.limits.stack?.layers.append(head)
     guard let nsid = sysfs.number(disk + "/nsid").flatMap(UInt32.init(exactly:)) else {
       report.limits.stack?.note(.layer("the namespace id of \(device) could not be read"))
       return

@@ -42,13 +42,13 @@ extension TargetProbe {
     case "md": descendIntoRAID(device, queue, place)
     case "loop": descendIntoLoop(device, queue, place)
     default:
-      addLayer(StackLayer(device: device.diskNode, kind: kind, queue: queue), at: place.parent)
+      addLayer(StackLayer(device: device.diskNode, kind: kind, queue: queue), at: place)
       note(.stacked(stackText(kind)))
       for name in sysfs.names(device.diskSysfs + "/slaves") { visitUnmapped(name, place) }
     }
   }
 
-  private mutating func note(_ fact: MissingFact) {
+  mutating func note(_ fact: MissingFact) {
     report.limits.stack?.note(fact)
   }
 
@@ -57,10 +57,12 @@ extension TargetProbe {
     for place in places { report.limits.stack?.narrow(toSeamAt: place) }
   }
 
-  private mutating func addLayer(_ layer: StackLayer, at entry: Int) {
+  private mutating func addLayer(_ layer: StackLayer, at place: Place) {
+    var layer = layer
+    layer.originsBytes = [place.originBytes]
     report.limits.stack?.layers.append(layer)
-    report.stack[entry].type = layer.type
-    report.stack[entry].chunkBytes = layer.chunkBytes
+    report.stack[place.parent].type = layer.type
+    report.stack[place.parent].chunkBytes = layer.chunkBytes
   }
 
   /// The layer that was added last.
@@ -76,13 +78,13 @@ extension TargetProbe {
     var layer = StackLayer(device: device.diskNode, kind: "dm", queue: queue)
     let sectors = sysfs.number(device.diskSysfs + "/size")
     guard let table = mapperTable(of: device, sectors: sectors) else {
-      addLayer(layer, at: place.parent)
+      addLayer(layer, at: place)
       for name in sysfs.names(device.diskSysfs + "/slaves") { visitUnmapped(name, place) }
       return
     }
     layer.type = table.types
     layer.chunkBytes = table.segments.compactMap(\.chunkBytes).min()
-    addLayer(layer, at: place.parent)
+    addLayer(layer, at: place)
     let index = lastLayer
     var mapped: Set<DeviceNumber> = []
     for segment in table.segments {
@@ -152,9 +154,11 @@ extension TargetProbe {
     var layer = StackLayer(device: device.diskNode, kind: "md", queue: queue)
     layer.type = array.level
     layer.chunkBytes = array.level == "raid1" ? nil : array.chunkBytes
-    addLayer(layer, at: place.parent)
+    addLayer(layer, at: place)
     report.limits.stack?.isContiguous = false
-    if let chunk = layer.chunkBytes { narrow(toSeamsAt: [place.originBytes, chunk]) }
+    // Without a stripe, a mirror still ends what it takes at multiples of 64 MiB
+    // (`drivers/md/raid1.c:align_to_barrier_unit_end`).
+    narrow(toSeamsAt: [place.originBytes, layer.chunkBytes ?? 64 << 20])
     if let doubt = array.doubt { note(.layer(doubt)) }
     let index = lastLayer
     for member in array.members {
@@ -175,7 +179,7 @@ extension TargetProbe {
     _ queue: QueueLimits,
     _ place: Place
   ) {
-    addLayer(StackLayer(device: device.diskNode, kind: "loop", queue: queue), at: place.parent)
+    addLayer(StackLayer(device: device.diskNode, kind: "loop", queue: queue), at: place)
     note(.stacked(stackText("loop")))
     guard let file = sysfs.text(device.diskSysfs + "/loop/backing_file"), place.depth < 16,
       let status = try? machine.status(of: file)
@@ -255,6 +259,11 @@ extension TargetProbe {
       if !origins.contains(origin) {
         report.limits.stack?.foundations[index].originsBytes.append(origin)
       }
+    }
+    // The head of several paths cuts for itself.
+    for index in report.limits.stack?.layers.indices ?? 0..<0
+    where report.limits.stack?.layers[index].device == device.diskNode {
+      report.limits.stack?.layers[index].originsBytes.append(origin)
     }
   }
 

@@ -194,6 +194,17 @@ extension TargetLimits {
           unit = lines.largestPage(upToBytes: unit, fromBytes: startBytes)
         }
       }
+      // What the queue would cut it refuses.
+      while unit > 0 {
+        switch refusalByCutting(.everyPage(sizeBytes: unit)) {
+        case .known(nil): break
+        case .known:
+          unit /= 2
+          continue
+        case .unknown(let fact): return .unknown(fact)
+        }
+        break
+      }
       switch atomicMerge(of: unit, within: device.powerFailBytes, device.linesForMerging) {
       case .known(nil): break
       case .known: return .unknown(.limitsDisagree)

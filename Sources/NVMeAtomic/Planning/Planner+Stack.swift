@@ -10,28 +10,22 @@ extension Planner {
     if let doubt = stack.doubt { throw .missing(doubt) }
     try require(!stack.foundations.isEmpty, elseMissing: .stacked("unknown devices"))
     let length = request.lengthBytes
-    try require(
-      length <= stack.granuleBytes,
-      else: .crossesSeam(lengthBytes: length, granuleBytes: stack.granuleBytes)
-    )
-    if stack.layers.contains(where: \.isMirrored) {
-      switch stack.lossByMerging {
-      case .known(nil): break
-      case .known(let command?): throw .refused(.mirrorLosesMerged(commandBytes: command))
-      case .unknown(let fact): throw .missing(fact)
-      }
+    switch stack.refusal(ofPages: length) {
+    case .known(nil): break
+    case .known(let refusal?): throw .refused(refusal)
+    case .unknown(let fact): throw .missing(fact)
     }
     if request.promises.contains(.untorn) {
       // Two copies are written one after the other.
       try require(!stack.layers.contains(where: \.isMirrored), elseMissing: .stacked("a mirror"))
       try require(backing == .hardware, elseMissing: .placement)
     }
-    if request.promises.contains(.durable) { _ = try checkFlushed() }
+    let flushed = request.promises.contains(.durable) ? try checkFlushed() : nil
     var promises = request.promises
     promises.remove(.durable)
     let below = WriteRequest(.everyPage(sizeBytes: length), promises: promises, writer: .rwfAtomic)
     return try combined(stack.targets, backing: backing) { Planner($0).plan(below).kernel }
-      .durable(if: request.promises.contains(.durable))
+      .durable(by: flushed)
   }
 
   /// An ordinary direct write through layers that never divide it.
@@ -43,11 +37,13 @@ extension Planner {
     guard stack.isContiguous, !stack.foundations.isEmpty else {
       throw .missing(.layer("the layers below may divide an ordinary write"))
     }
-    if request.promises.contains(.durable) { _ = try checkFlushed() }
+    let flushed = request.promises.contains(.durable) ? try checkFlushed() : nil
     // Every layer cuts by its own queue; the layers merge nothing.
-    for queue in [target.queue] + stack.layers.map(\.queue) {
+    var places = [(target.queue, target.startBytes)]
+    for layer in stack.layers { places += layer.originsBytes.map { (layer.queue, $0) } }
+    for (queue, start) in places {
       var layer = target
-      (layer.queue, layer.stack) = (queue, nil)
+      (layer.queue, layer.startBytes, layer.stack) = (queue, start, nil)
       try Planner(layer).checkNotSplit(request)
     }
     var inner = request
@@ -59,7 +55,7 @@ extension Planner {
       return target
     }
     return try combined(targets, backing: .hardware) { Planner($0).plan(inner).plain }
-      .durable(if: request.promises.contains(.durable))
+      .durable(by: flushed)
   }
 
   /// A promise that all of several targets give; a no counts more than a missing fact.
@@ -99,10 +95,13 @@ extension Planner {
 }
 
 extension PathPromise {
-  /// The same, without what only a write that is not flushed rests on.
-  fileprivate func durable(if isDurable: Bool) -> PathPromise {
+  /// The same for a write that is flushed: with what the flush rests on, and without what only a
+  /// write that is not flushed does.
+  fileprivate func durable(by flushed: [Assumption]?) -> PathPromise {
+    guard let flushed else { return self }
     var promise = self
-    if isDurable { promise.assumptions.removeAll { $0 == .volatileCacheKeepsWritesWhole } }
+    promise.assumptions.removeAll { $0 == .volatileCacheKeepsWritesWhole }
+    promise.assumptions += flushed.filter { !promise.assumptions.contains($0) }
     return promise
   }
 }

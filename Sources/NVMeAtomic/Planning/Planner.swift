@@ -109,6 +109,7 @@ public struct Planner: Sendable {
     case .known(let device):
       try require(device.metadataBytes == 0, elseMissing: .metadata)
       try checkPowerFail(request, device)
+      try checkNotCut(request)
       try checkUntorn(request, device, backing: backing)
       try checkAtomicNotMerged(request, upTo: device.powerFailBytes, device.linesForMerging)
       if request.promises.contains(.untorn), let normal = device.normalBytes {

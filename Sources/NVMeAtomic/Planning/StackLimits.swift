@@ -34,6 +34,8 @@ public struct StackLayer: Hashable, Sendable {
   public var queue: QueueLimits
   /// What it is made of, as far as that could be read.
   public var members: [StackMember] = []
+  /// Where on it the grids begin that the target's pages are laid on, in bytes.
+  public var originsBytes: [UInt64] = []
 
   /// Whether it writes each block to several members.
   public var isMirrored: Bool { ["raid1", "raid10"].contains(type) }
@@ -117,18 +119,31 @@ public struct StackLimits: Hashable, Sendable {
 
   /// The largest power of two up to `limit` that every foundation keeps whole at every place where
   /// the stack may put it. A page of a member that is refused there may be lost without a sign
-  /// (`drivers/md/raid1.c:raid1_should_handle_error`), so what one refuses counts as not kept.
+  /// (`drivers/md/raid1-10.c:raid1_should_handle_error`), so what one refuses counts as not kept.
   func hardwareUnit(upTo limit: UInt64) -> TargetLimits.Known<UInt64> {
     if let doubt { return .unknown(doubt) }
+    if foundations.isEmpty { return .unknown(.stacked("unknown devices")) }
     var unit = min(limit, granuleBytes).powerOfTwoFloor
-    if layers.contains(where: \.isMirrored) {
-      switch lossByMerging {
+    // What is smaller may be merged where what is larger is not: each step asks all again.
+    while unit > 0 {
+      let before = unit
+      switch refusal(ofPages: unit) {
       case .known(nil): break
-      case .known: return .known(0)
+      case .known: unit /= 2
       case .unknown(let fact): return .unknown(fact)
       }
+      switch unitOfFoundations(upTo: unit) {
+      case .known(let bytes): unit = bytes
+      case .unknown(let fact): return .unknown(fact)
+      }
+      if unit == before { return .known(unit) }
     }
-    for target in targets {
+    return .known(0)
+  }
+
+  private func unitOfFoundations(upTo limit: UInt64) -> TargetLimits.Known<UInt64> {
+    var unit = limit
+    for target in targets where unit > 0 {
       guard let most = target.queue.atomicWriteUnitMaxBytes,
         let least = target.queue.atomicWriteUnitMinBytes
       else { return .unknown(.queue("atomic_write_unit_max_bytes")) }
@@ -136,9 +151,8 @@ public struct StackLimits: Hashable, Sendable {
       case .unknown(let fact): return .unknown(fact)
       case .known(let bytes): unit = bytes >= least ? min(unit, bytes) : 0
       }
-      if unit == 0 { return .known(0) }
     }
-    return foundations.isEmpty ? .unknown(.stacked("unknown devices")) : .known(unit)
+    return .known(unit)
   }
 }
 

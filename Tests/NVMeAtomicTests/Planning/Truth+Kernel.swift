@@ -77,6 +77,7 @@ extension Truth {
         let range = address..<address + length
         // nvme_valid_atomic_write
         guard length <= most, lines?.cut(range) != true else { return .refused("by the driver") }
+        guard length <= Self.longestUncut(at: address, queue) else { return .refused("cut") }
         return merged(range) { command in
           // Longer ones are built too, and refused whole by the driver: nothing is written.
           command.upperBound - command.lowerBound <= min(largest, most)
@@ -84,5 +85,17 @@ extension Truth {
         }
       }
     )
+  }
+
+  /// `block/blk-merge.c:get_max_io_size` for an atomic bio: the queue's boundary counts, or else
+  /// `chunk_sectors`, and then the edge of a physical block if there is one on the way.
+  static func longestUncut(at address: UInt64, _ queue: QueueLimits) -> UInt64 {
+    let boundary = queue.atomicWriteBoundaryBytes ?? 0
+    let distance = boundary > 0 ? boundary : (queue.chunkSectors ?? 0) * 512
+    let (physical, logical) = (queue.physicalBlockSize ?? 512, queue.logicalBlockSize ?? 512)
+    var longest = queue.atomicWriteMaxBytes ?? 0
+    if distance > 0 { longest = min(longest, distance - address % distance) }
+    let edge = (address + longest) / physical * physical
+    return edge > address ? edge - address : longest / logical * logical
   }
 }

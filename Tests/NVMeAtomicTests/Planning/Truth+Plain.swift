@@ -41,7 +41,7 @@ extension Truth {
   }
 
   /// One ordinary bio at each of some addresses: is it split, and what is merged with it?
-  private func ordinary(_ addresses: [UInt64], _ length: UInt64) -> Fate {
+  func ordinary(_ addresses: [UInt64], _ length: UInt64) -> Fate {
     guard let kilobytes = queue.maxSectorsKB, let segments = queue.maxSegments,
       let chunk = queue.chunkSectors, let physical = queue.physicalBlockSize,
       queue.nomerges != nil
