@@ -1,8 +1,8 @@
 import LinuxIO
 
 /// An md array as sysfs describes it. `Documentation/admin-guide/md.rst`.
-struct RAIDArray {
-  struct Member {
+struct RAIDArray: Equatable {
+  struct Member: Equatable {
     /// The kernel's name of the member's block device.
     var name: String
     /// Where data begin on it, in bytes.

@@ -26,6 +26,7 @@ extension TargetProbe {
       Place(originBytes: originBytes ?? 0, parent: entry, depth: 0)
     )
     if originBytes == nil { note(.start) }
+    confirmStack()
     report.limits.fabric = report.limits.stack?.foundations.compactMap(\.fabric).min()
   }
 
@@ -129,6 +130,7 @@ extension TargetProbe {
         note(.layer("the table of \(device.diskNode) could not be understood"))
         return nil
       }
+      witness.tables[number] = witness.tables[number] ?? text
       return table
     } catch {
       let isPermission = error == .permissionDenied || error == .notPermitted
@@ -151,6 +153,7 @@ extension TargetProbe {
     _ place: Place
   ) {
     let array = RAIDArray(disk: device.diskSysfs, &sysfs)
+    witness.arrays[device.diskSysfs] = witness.arrays[device.diskSysfs] ?? array
     var layer = StackLayer(device: device.diskNode, kind: "md", queue: queue)
     layer.type = array.level
     layer.chunkBytes = array.level == "raid1" ? nil : array.chunkBytes
@@ -219,6 +222,11 @@ extension TargetProbe {
 
   private mutating func visit(_ device: BlockDevice, _ place: Place) {
     var place = place
+    witness.visits += 1
+    guard witness.visits <= StackWitness.mostVisits else {
+      return note(.stacked("more pieces than can be followed"))
+    }
+    note(disk: device.diskSysfs)
     if device.isPartition {
       place.parent = pushOnce(
         device.node,

@@ -9,6 +9,7 @@ package struct TargetProbe<System: Machine> {
   var facts = FindingFacts()
   /// What was asked about.
   var range: WriteRequest.Range?
+  var witness = StackWitness()
 
   /// Probes one target.
   package static func report(

@@ -91,3 +91,78 @@ import Testing
     return world
   }
 }
+
+/// A member of a stack is replaced, or the stack rebuilt, while a probe looks.
+@Suite struct MemberSwapTests {
+  static let stacks = [
+    "dm-linear", "dm-striped", "dm-crypt", "dm-nested", "dm-partition", "md-raid0", "md-raid1",
+    "md-raid10", "dm-on-one-path",
+  ]
+
+  /// Every member gives way to a larger drive of the same name and number, from each call on.
+  @Test(arguments: stacks)
+  func membersThatAreReplacedCountForNothing(name: String) throws {
+    let target = try #require(FixtureTarget.named(name))
+    let comparison = FaultComparison(target)
+    var newcomer = target.world
+    for (path, node) in newcomer.nodes {
+      newcomer.nodes[path]?.drive = node.drive?.with {
+        ($0.nawun, $0.nawupf, $0.mdts) = (255, 255, 8)
+      }
+    }
+    let sequences = comparison.calls.filter { $0.argument.hasSuffix("/diskseq") }
+      .map(\.argument).filter { $0.contains("/nvme") }
+    let texts = Set(sequences)
+    try #require(!texts.isEmpty)
+    for path in texts {
+      newcomer.tree.addText(path, "77\n")
+      let queue = path.split(separator: "/").dropLast().joined(separator: "/")
+      for limit in ["unit_max_bytes", "max_bytes"] {
+        newcomer.tree.addText("/\(queue)/queue/atomic_write_\(limit)", "131072\n")
+      }
+    }
+    // The first look at `diskseq` decides whose facts these are.
+    let first = comparison.calls.firstIndex { $0.argument == sequences[0] } ?? 0
+    let excess = (first + 1..<comparison.calls.count).flatMap { index in
+      let machine = FixtureMachine(target.world, replacedBy: newcomer, fromCall: index)
+      let limits = TargetProbe.report(on: target.path, machine).limits
+      return comparison.excess(limits).prefix(1).map { "from call \(index): \($0)" }
+    }
+    #expect(excess.prefix(4) == [])
+  }
+
+  /// A table, or the way an array is laid out, changes under the same `diskseq`.
+  @Test(
+    arguments: [
+      ("dm-linear", "dm-odd-seam"), ("dm-striped", "dm-striped-small"), ("md-raid0", "md-raid5"),
+      ("md-raid1", "md-raid1-no-metadata"), ("md-raid1", "md-raid1-bad-blocks"),
+    ] as [(String, String)]
+  )
+  func stackThatIsRebuiltPromisesNothingOfBefore(name: String, other: String) throws {
+    let target = try #require(FixtureTarget.named(name))
+    var rebuilt = target.world
+    let later = try #require(FixtureTarget.named(other)).world
+    rebuilt.mapperTables = later.mapperTables
+    var changed: Set<String> = []
+    let md = "/sys/devices/virtual/block/md0/md/"
+    for path in ["level", "metadata_version", "dev-nvme1n1/bad_blocks"].map({ md + $0 }) {
+      guard let text = try? later.tree.text(of: path),
+        text != (try? target.world.tree.text(of: path))
+      else { continue }
+      rebuilt.tree.addText(path, text)
+      changed.insert(path)
+    }
+    let comparison = FaultComparison(target)
+    let truth = Claims(FixtureTarget(other, target.path, rebuilt).report().limits)
+    // What changes after the last look is for the next probe to see.
+    let last = try #require(
+      comparison.calls.lastIndex { $0.kind == .mapperTable || changed.contains($0.argument) }
+    )
+    let excess = (2...last).flatMap { index in
+      let machine = FixtureMachine(target.world, replacedBy: rebuilt, fromCall: index)
+      let limits = TargetProbe.report(on: target.path, machine).limits
+      return Claims(limits).excess(over: truth).prefix(1).map { "from call \(index): \($0)" }
+    }
+    #expect(excess.prefix(4) == [])
+  }
+}
