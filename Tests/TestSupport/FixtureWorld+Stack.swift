@@ -73,9 +73,10 @@ extension FixtureWorld {
     level: String = "raid1",
     chunkBytes: UInt64 = 0,
     dataOffsetSectors: UInt64 = 2048,
-    queue: FixtureQueue = .withoutAtomicWrites
+    queue: FixtureQueue = .withoutAtomicWrites,
+    minor: UInt32 = 0
   ) -> FixtureDisk {
-    let disk = addVirtual("md0", DeviceNumber(major: 9, minor: 0), queue)
+    let disk = addVirtual("md\(minor)", DeviceNumber(major: 9, minor: minor), queue)
     let md = disk.sysfs + "/md/"
     tree.addText(md + "level", level + "\n")
     tree.addText(md + "chunk_size", "\(chunkBytes)\n")
