@@ -72,6 +72,12 @@ extension FixtureTarget {
     .file("ext4-external-journal") {
       .ext4(on: $0).with { $0.journals = ["nvme1n1"] }
     },
+    .file("ext4-cached-no-barrier", device: { $0.addNamespace(.cached) }) {
+      .ext4(on: $0).with { $0.options = "rw,nobarrier" }
+    },
+    .file("ext4-cached", device: { $0.addNamespace(.cached) }) { .ext4(on: $0) },
+    .file("ext4-never-flushed", device: neverFlushed) { .ext4(on: $0) },
+    .file("xfs-no-reflink-never-flushed", device: neverFlushed) { .xfs(on: $0, reflink: false) },
     .file("ext4-no-extents") { .ext4(on: $0).with { $0.facts.extents = false } },
     .file("ext4-journalled") { .ext4(on: $0).with { $0.directIO?.offsetBytes = 0 } },
     .file("ext4-on-tcp", device: { $0.addNamespace(FixtureDrive { $0.transport = "tcp" }) }) {
@@ -126,6 +132,13 @@ extension FixtureTarget {
     var queue = world.kernel.queue(of: FixtureDrive())
     queue.nomerges = 2
     return world.addNamespace(queue: queue)
+  }
+
+  /// A cache in use that the kernel was told not to flush.
+  private static func neverFlushed(_ world: inout FixtureWorld) -> FixtureDisk {
+    var queue = world.kernel.queue(of: .cached)
+    (queue.nomerges, queue.writeCache) = (2, "write through")
+    return world.addNamespace(.cached, queue: queue)
   }
 
   private static func misaligned(_ world: inout FixtureWorld) -> FixtureDisk {

@@ -35,7 +35,7 @@ public struct KernelPathLimits: Hashable, Sendable {
     }
     let split = target.hardwareAndSoftware
     // What moves blocks in a log needs the log flushed.
-    if split.softwareMaximumBytes != 0 || target.filesystem?.reflink == true {
+    if target.kind.isFile {
       switch Planner(target).flushing {
       case .holds(let promise):
         if let assumption = promise.assumptions.first {

@@ -8,7 +8,10 @@ extension Planner {
       else: .notWritable(target.kind)
     )
     try checkWhole(request)
-    if target.kind.isFile { try checkOneFilesystemBlock(request) }
+    if target.kind.isFile {
+      try checkOneFilesystemBlock(request)
+      try checkFreshBlocks()
+    }
     if let stack = target.stack { return try plainThroughStack(request, stack) }
     let device = try knownDrive()
     try require(device.metadataBytes == 0, elseMissing: .metadata)

@@ -167,6 +167,27 @@ extension Planner {
     return [.nothingCaches(fact)]
   }
 
+  /// Blocks that a file had not written before are in use once the journal or the log says so, and
+  /// shared ones are moved there: where a cache may let that overtake the data, what survives is
+  /// neither old nor new.
+  func checkFreshBlocks() throws(Objection) {
+    guard target.mayCache else { return }
+    _ = try checkFlushed()
+    guard let filesystem = target.filesystem, filesystem.type == "ext4" else { return }
+    try checkBarriers(filesystem)
+    guard let journal = filesystem.journal else {
+      throw .missing(.filesystem("ext4 with an unknown journal"))
+    }
+    try require(journal, else: .journalNotKept)
+  }
+
+  private func checkBarriers(_ filesystem: FileSystemReport) throws(Objection) {
+    guard let barriers = filesystem.barriers else {
+      throw .missing(.filesystem("ext4 with unknown mount options"))
+    }
+    try require(barriers, else: .journalNotKept)
+  }
+
   /// ext4 makes a range of several mappings one by a forced commit of its journal
   /// (`fs/ext4/inode.c:ext4_map_blocks_atomic_write_slow`); without a journal that does nothing,
   /// and without barriers neither commit nor fsync flushes the drive.
@@ -178,10 +199,7 @@ extension Planner {
     guard let block = filesystem.blockSize else { throw .missing(.filesystem("ext4")) }
     let isLong = request.lengthBytes > block
     guard isLong || request.promises.contains(.durable) else { return }
-    guard let barriers = filesystem.barriers else {
-      throw .missing(.filesystem("ext4 with unknown mount options"))
-    }
-    try require(barriers, else: .journalNotKept)
+    try checkBarriers(filesystem)
     guard let journal = filesystem.journal else {
       throw .missing(.filesystem("ext4 with an unknown journal"))
     }

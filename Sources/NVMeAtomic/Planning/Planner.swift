@@ -44,7 +44,9 @@ public struct Planner: Sendable {
   /// Whether the kernel's flushes reach whatever caches writes below the target.
   var flushing: PathVerdict {
     verdict { () throws(Objection) in
-      PathPromise(backing: .unknown, assumptions: try checkFlushed())
+      let assumptions = try checkFlushed()
+      if target.kind.isFile { try checkFreshBlocks() }
+      return PathPromise(backing: .unknown, assumptions: assumptions)
     }
   }
 
@@ -86,8 +88,7 @@ public struct Planner: Sendable {
       try require(!request.promises.contains(.untorn), else: .softwareIsSeenTorn)
       return PathPromise(backing: .software, assumptions: try checkFlushed())
     }
-    // A shared block is moved by the log also where the drive writes it.
-    if software > 0 || target.filesystem?.reflink == true { _ = try checkFlushed() }
+    if target.kind.isFile { try checkFreshBlocks() }
     let backing = software == 0 ? .hardware : placedBacking(of: request)
     return try hardwarePromise(request, backing: backing)
   }

@@ -136,6 +136,13 @@ public struct TargetLimits: Hashable, Sendable {
   /// The layers and drives below; `nil` for a target on one namespace by one path.
   public var stack: StackLimits?
 
+  /// Whether something below may cache writes: not so only where every drive says that it does not.
+  var mayCache: Bool {
+    guard let stack else { return drive.limits?.volatileWriteCache != false }
+    return stack.doubt != nil || stack.foundations.isEmpty
+      || stack.foundations.contains { $0.drive.limits?.volatileWriteCache != false }
+  }
+
   /// Knows the kind only.
   public init(kind: TargetKind, drive: DriveKnowledge) {
     self.kind = kind

@@ -31,7 +31,9 @@ extension Truth {
     guard let filesystem = target.filesystem, let block = filesystem.blockSize else {
       return .unknown("filesystem")
     }
-    let byDrive = { Fate.worst([hardware(placements(offset, length, block), length), durability]) }
+    let byDrive = {
+      Fate.worst([hardware(placements(offset, length, block), length), durability, freshBlocks])
+    }
     switch filesystem.type {
     case "ext4": return byDrive()
     case "xfs":
@@ -55,6 +57,19 @@ extension Truth {
   private var software: Fate {
     if wantsUntorn { return .broken("readers see a software write torn") }
     return wantsPowerFail || wantsDurable ? flushes : .kept
+  }
+
+  /// Blocks that were never written are in use once the journal says so, which must not reach the
+  /// drive before their data.
+  var freshBlocks: Fate {
+    guard wantsPowerFail || wantsDurable, drive.cache != false else { return .kept }
+    guard target.filesystem?.type == "ext4" else { return flushes }
+    guard target.filesystem?.journal == true else { return .broken("nothing orders the two") }
+    switch target.filesystem?.barriers {
+    case true?: return flushes
+    case false?: return .broken("the journal overtakes the data")
+    case nil: return .unknown("barriers")
+    }
   }
 
   /// Where a range of a file may lie: any block; what is longer than one begins at a multiple of

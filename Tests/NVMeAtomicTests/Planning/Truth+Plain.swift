@@ -37,7 +37,9 @@ extension Truth {
     guard offset / block == (offset + length - 1) / block else {
       return .broken("two blocks may lie in two places")
     }
-    return Fate.worst([ordinary(placements(offset, length, block), length), durability])
+    return Fate.worst(
+      [ordinary(placements(offset, length, block), length), durability, freshBlocks]
+    )
   }
 
   /// One ordinary bio at each of some addresses: is it split, and what is merged with it?
