@@ -3,6 +3,8 @@
 /// NVM Express Base Specification, Identify Controller data structure; the atomic fields are
 /// described in the NVM Command Set Specification, section 2.1.4. Nothing is decoded here.
 public struct IdentifyController: Hashable, Sendable {
+  /// PCI vendor id, bytes 01:00.
+  public var vid: UInt16
   /// Serial number, bytes 23:04, padding removed.
   public var serial: String
   /// Model number, bytes 63:24, padding removed.
@@ -27,6 +29,7 @@ public struct IdentifyController: Hashable, Sendable {
   /// Reads the 4096 bytes of the data structure; `nil` for any other count.
   public init?(page bytes: [UInt8]) {
     guard let page = IdentifyPage(bytes) else { return nil }
+    vid = page.uint16(0)
     serial = page.text(4..<24)
     model = page.text(24..<64)
     firmware = page.text(64..<72)

@@ -9,6 +9,8 @@ public struct DeviceLimits: Hashable, Sendable {
     case namespace
     /// AWUN or AWUPF: the value that holds for every namespace and format of the subsystem.
     case controller
+    /// NTWPU of Amazon's volumes, for power failures only: ``VendorTornWriteLimits``.
+    case vendor
   }
 
   /// The logical block size of the format in use.
@@ -42,6 +44,10 @@ public struct DeviceLimits: Hashable, Sendable {
   public var maximumTransferBytes: UInt64?
   /// Whether there is a volatile write cache in use; `nil` when it cannot be told.
   public var volatileWriteCache: Bool?
+  /// What a vendor's own bytes say, counted or not; `nil` on drives that have none.
+  public var vendorTornWrite: VendorTornWriteLimits?
+  /// What the specification's fields gave where the vendor's replace them.
+  var specified: PowerFail?
 
   /// Decodes the raw fields; `nil` when the format in use has no valid logical block size.
   ///
@@ -50,11 +56,13 @@ public struct DeviceLimits: Hashable, Sendable {
   ///   - namespace: Identify Namespace.
   ///   - writeAtomicityNormal: DN of feature 0Ah, `nil` when it could not be read.
   ///   - writeCacheEnabled: WCE of feature 06h, `nil` when it could not be read.
+  ///   - vendorTornWrite: Amazon's bytes of Identify Namespace, `nil` on any other drive.
   public init?(
     controller: IdentifyController,
     namespace: IdentifyNamespace,
     writeAtomicityNormal: Bool?,
-    writeCacheEnabled: Bool? = nil
+    writeCacheEnabled: Bool? = nil,
+    vendorTornWrite: VendorTornWriteFields? = nil
   ) {
     guard let block = namespace.logicalBlockSize else { return nil }
     func bytes(_ zerosBased: UInt16) -> UInt64 {
@@ -88,6 +96,8 @@ public struct DeviceLimits: Hashable, Sendable {
     maximumTransferBytes =
       (1...50).contains(controller.mdts) ? 4096 << UInt64(controller.mdts) : nil
     volatileWriteCache = controller.hasVolatileWriteCache ? writeCacheEnabled : false
+    self.vendorTornWrite = vendorTornWrite.map { VendorTornWriteLimits($0, block) }
+    countVendor()
   }
 
   /// The lines that a command merged from atomic writes must not cross.

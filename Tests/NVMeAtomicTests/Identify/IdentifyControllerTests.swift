@@ -13,6 +13,7 @@ import Testing
         IdentifyFixture.number(page, offset, bytes: bytes)
       }
       let replay = Comment(rawValue: seed.replay)
+      #expect(UInt64(decoded.vid) == number(0, 2), replay)
       #expect(UInt64(decoded.cmic) == number(76, 1), replay)
       #expect(UInt64(decoded.mdts) == number(77, 1), replay)
       #expect(UInt64(decoded.vwc) == number(525, 1), replay)
@@ -25,7 +26,7 @@ import Testing
 
   /// One changed byte changes the result where a field lies, and nowhere else.
   @Test func noOtherByteIsRead() throws {
-    let fields: [ClosedRange<Int>] = [4...71, 76...77, 524...529, 532...533]
+    let fields: [ClosedRange<Int>] = [0...1, 4...71, 76...77, 524...529, 532...533]
     let base = [UInt8](repeating: UInt8(ascii: "A"), count: IdentifyFixture.byteCount)
     let expected = try #require(IdentifyController(page: base))
     for offset in base.indices {
