@@ -10,7 +10,7 @@ import Testing
 @Suite struct ProbeDocumentTests {
   private static let target = [
     "path", "kind", "nvme", "device_limits", "namespaces", "queue", "statx", "filesystem", "stack",
-    "paths", "torn_free_bytes", "findings", "answer",
+    "paths", "torn_free_bytes", "findings", "answer", "documented",
   ]
 
   /// By the path of keys that leads there; elements of arrays go by `[]`.
@@ -21,7 +21,7 @@ import Testing
     ],
     "nvme.namespace": [
       "nsid", "nsfeat", "flbas", "lba_size", "metadata_size", "nawun", "nawupf", "nacwu", "nabsn",
-      "nabo", "nabspf",
+      "nabo", "nabspf", "ntwpu", "ntwpg", "ntwpb",
     ],
     "nvme.write_atomicity_normal": ["dn"],
     "device_limits": [
@@ -52,6 +52,7 @@ import Testing
     "paths.journal": ["available", "reason"],
     "findings.[]": ["code", "severity", "layer", "message", "remedy"],
     "answer": ["page_size", "writer", "atomic", "path", "because"],
+    "documented": ["provider", "product", "sizes_bytes", "conditions", "source"],
   ]
 
   private static let question = Question(.everyPage(sizeBytes: 16384), writer: .rwfAtomic)

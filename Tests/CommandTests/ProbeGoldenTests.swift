@@ -52,6 +52,8 @@ import Testing
     Row(target: "xfs-fragmented", question: range, suffix: "-range"),
     Row(target: "dm", question: page(4096, .direct)),
     Row(target: "directory-tmpfs", question: page(4096, .buffered)),
+    Row(target: "amazon-volume-nomerges", question: page(16384, .direct)),
+    Row(target: "azure-volume", question: page(16384, .rwfAtomic)),
     Row(target: "missing", question: page(4096, .direct)),
   ]
 

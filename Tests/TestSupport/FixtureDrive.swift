@@ -3,6 +3,8 @@
 /// The pages are laid out here from the specification's byte offsets, apart from the decoder.
 package struct FixtureDrive: Sendable {
   // Identify Controller.
+  /// QEMU's.
+  package var vid: UInt16 = 0x1b36
   package var serial = "FX1"
   package var model = "Fixture A"
   package var firmware = "1.2"
@@ -35,6 +37,10 @@ package struct FixtureDrive: Sendable {
   package var nabsn: UInt16 = 0
   package var nabo: UInt16 = 0
   package var nabspf: UInt16 = 0
+  // Bytes 256 on of the vendor-specific area, where Amazon says what these mean.
+  package var ntwpu: UInt16 = 0
+  package var ntwpg: UInt16 = 0
+  package var ntwpb: UInt32 = 0
 
   // Features.
   /// Feature 0Ah, command dword 11.
@@ -60,6 +66,7 @@ package struct FixtureDrive: Sendable {
   /// Identify with CNS 01h.
   package var controllerPage: [UInt8] {
     var page = FixturePage()
+    page.put(vid, at: 0)
     page.put(serial, at: 4, length: 20)
     page.put(model, at: 24, length: 40)
     page.put(firmware, at: 64, length: 8)
@@ -87,6 +94,9 @@ package struct FixtureDrive: Sendable {
     page.put(nabsn, at: 40)
     page.put(nabo, at: 42)
     page.put(nabspf, at: 44)
+    page.put(ntwpu, at: 640)
+    page.put(ntwpg, at: 642)
+    page.put(ntwpb, at: 644)
     let used = Int(flbas & 0x0f)
     for format in 0...Int(nlbaf) {
       let offset = 128 + 4 * format

@@ -24,7 +24,7 @@ package struct FixtureTarget: Sendable, CustomStringConvertible {
   /// One of every kind, and of every circumstance that decides something.
   package static let all =
     namespaces + users + partitions + characterDevices + files + directories + otherBlockDevices
-    + mappers + arrays + loops + oddities
+    + mappers + arrays + loops + oddities + clouds
 
   /// One of each kind, and of each way down to the hardware.
   package static let kinds = [
@@ -34,6 +34,7 @@ package struct FixtureTarget: Sendable, CustomStringConvertible {
     "md", "dm-striped", "dm-nested", "dm-on-two-paths", "dm-linear-nomerges", "md-raid0",
     "md-raid1",
     "loop-on-ext4", "sd-atomic", "link-to-namespace", "missing", "null", "vanished-disk",
+    "amazon-volume-nomerges",
   ].compactMap(named)
 
   /// All that is not one of ``kinds``.

@@ -117,6 +117,10 @@ public enum FindingCode: String, Sendable, CaseIterable {
   case adjacentBatchHazard = "adjacent-batch-hazard"
   /// Ordinary neighbouring writes may be merged beyond the drive's unit.
   case neighboursMayMerge = "neighbours-may-merge"
+  /// Amazon's own bytes say what is kept whole, which the kernel does not read.
+  case vendorTornWriteFields = "vendor-torn-write-fields"
+  /// A cloud provider's volume, of which its documentation speaks.
+  case cloudVolume = "cloud-volume"
   /// NSFEAT bit 6 is set.
   case multipleAtomicityMode = "multiple-atomicity-mode"
   /// NMIC bit 0 is set.

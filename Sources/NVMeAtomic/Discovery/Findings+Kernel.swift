@@ -6,7 +6,7 @@ extension Findings {
     guard let queueMaximum = queue.atomicWriteUnitMaxBytes,
       let mergedMaximum = queue.atomicWriteMaxBytes
     else { return found }
-    if let device {
+    if let device = specified {
       found +=
         oddBoundary(device, queueMaximum) + lost(device, queueMaximum)
         + smaller(device, queueMaximum)
@@ -151,7 +151,7 @@ extension Findings {
   private func directWriters(_ device: DeviceLimits) -> [Finding] {
     guard report.kind?.isBlockDevice == true, queue.nomerges != 2,
       let kilobytes = queue.maxSectorsKB,
-      device.powerFailBoundary != nil
+      device.powerFailBoundary != nil || device.powerFailSource == .vendor
         || kilobytes.multipliedOrMax(by: 1024) > device.powerFailBytes,
       device.powerFailBytes > UInt64(device.logicalBlockSize.bytes)
     else { return [] }
@@ -183,7 +183,7 @@ extension Findings {
         )
       )
     }
-    guard let device else { return found }
+    guard let device = specified else { return found }
     func disagree(_ severity: Finding.Severity, _ layer: Finding.Layer, _ message: String) {
       found.append(Finding(.limitsDisagree, severity, layer, message))
     }

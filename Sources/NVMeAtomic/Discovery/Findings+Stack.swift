@@ -132,7 +132,7 @@ extension Findings {
     for entry in report.namespaces {
       let own = Findings(TargetReport(of: entry), facts(of: entry))
       let name = entry.path ?? entry.device.lastComponent
-      for finding in own.drive + own.kernel {
+      for finding in own.drive + own.vendorTornWrite + own.documented + own.kernel {
         let index = found.firstIndex {
           $0.finding.code == finding.code && $0.finding.message == finding.message
         }

@@ -34,13 +34,16 @@ struct Findings {
 
   var target: TargetLimits { report.limits }
   var device: DeviceLimits? { target.drive.limits }
+  /// By the specification's fields alone, which is what the kernel goes by.
+  var specified: DeviceLimits? { device?.withoutVendor }
   var queue: QueueLimits { target.queue }
   var diskName: String { facts.diskNode.lastComponent }
 
   /// All findings, most severe first, else in the order of the layers.
   var all: [Finding] {
     guard report.error == nil else { return [] }
-    let drives = target.stack == nil ? drive + kernel : tooOld + namespaces
+    let drives =
+      target.stack == nil ? drive + vendorTornWrite + documented + kernel : tooOld + namespaces
     let found = access + drives + partition + stack + filesystem
     return found.enumerated().sorted {
       ($0.element.severity, $0.offset) < ($1.element.severity, $1.offset)
@@ -208,13 +211,14 @@ struct Findings {
       start > 0
     else { return [] }
     let kernelLines = AtomicBoundary(sizeBytes: queue.atomicWriteBoundaryBytes ?? 0)
-    guard let lines = kernelLines ?? device?.powerFailBoundary,
+    guard let lines = kernelLines ?? device?.powerFailBoundary ?? vendorLines,
       start % lines.sizeBytes != lines.offsetBytes % lines.sizeBytes
     else { return [] }
     return [
       Finding(
         .partitionMisaligned,
-        .blocking,
+        // Of a vendor's promise RWF_ATOMIC has nothing to lose.
+        kernelLines == nil && device?.powerFailSource == .vendor ? .warning : .blocking,
         .partition,
         "The partition begins at \(start), off the drive's atomic boundary of "
           + "\(ByteText(lines.sizeBytes)).",

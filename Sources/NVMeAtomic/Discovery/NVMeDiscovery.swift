@@ -8,6 +8,7 @@ import SystemPackage
 struct DriveAnswers {
   var identifyController: IdentifyController?
   var identifyNamespace: IdentifyNamespace?
+  var vendorTornWrite: VendorTornWriteFields?
   var writeAtomicityNormalDisabled: Bool?
   var writeCacheEnabled: Bool?
   var nsid: UInt32?
@@ -70,9 +71,16 @@ struct DriveAnswers {
       }
     }
     guard let nsid, failure == nil else { return }
-    identifyNamespace = ask("Identify Namespace") { () throws(PassthroughError) in
-      try node.identifyNamespace(nsid)
-    }.flatMap(IdentifyNamespace.init)
+    guard
+      let page = ask(
+        "Identify Namespace",
+        { () throws(PassthroughError) in
+          try node.identifyNamespace(nsid)
+        }
+      )
+    else { return }
+    identifyNamespace = IdentifyNamespace(page: page)
+    vendorTornWrite = identifyController.flatMap { VendorTornWriteFields(page: page, of: $0) }
   }
 
   private mutating func ask<Value>(

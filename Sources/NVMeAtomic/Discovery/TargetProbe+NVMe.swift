@@ -209,7 +209,8 @@ extension TargetProbe {
       namespace: NamespaceReport(
         nsid: answers.nsid,
         paths: paths,
-        identify: answers.identifyNamespace
+        identify: answers.identifyNamespace,
+        vendorTornWrite: answers.vendorTornWrite
       ),
       writeAtomicityNormalDisabled: answers.writeAtomicityNormalDisabled,
       drive: drive(answers, paths: paths, queue),
@@ -270,7 +271,8 @@ extension TargetProbe {
         controller: controller,
         namespace: namespace,
         writeAtomicityNormal: answers.writeAtomicityNormalDisabled,
-        writeCacheEnabled: answers.writeCacheEnabled
+        writeCacheEnabled: answers.writeCacheEnabled,
+        vendorTornWrite: answers.vendorTornWrite
       )
     else { return .unknown(.identifyInvalid) }
     let block = UInt64(limits.logicalBlockSize.bytes)

@@ -96,6 +96,8 @@ public struct NamespaceReport: Hashable, Sendable {
   public var paths: Int
   /// Identify Namespace; `nil` when the drive could not be asked.
   public var identify: IdentifyNamespace?
+  /// Amazon's torn-write bytes; `nil` on any other drive.
+  public var vendorTornWrite: VendorTornWriteFields?
 }
 
 /// A namespace below a target, by one path.

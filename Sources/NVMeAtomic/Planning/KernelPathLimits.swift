@@ -181,7 +181,8 @@ extension TargetLimits {
     switch drive {
     case .none: return .known(0)
     case .unknown(let fact): return .unknown(fact)
-    case .known(let device):
+    case .known(let reported):
+      let device = reported.withoutVendor
       if device.metadataBytes != 0 { return .unknown(.metadata) }
       var unit = min(limit, device.powerFailBytes).powerOfTwoFloor
       if kind.isBlockDevice {

@@ -4,7 +4,8 @@ public struct PassthroughPathLimits: Hashable, Sendable {
   public var available: Bool?
   /// The longest: power-fail unit, boundary, MDTS and the kernel's transfer limit together.
   public var maximumBytes: UInt64?
-  /// Lengths and offsets are multiples of this: the logical block.
+  /// Lengths and offsets are multiples of this: the logical block, or all of ``maximumBytes``
+  /// where a vendor's bytes gave it.
   public var granuleBytes: UInt64?
   /// NABSPF in bytes; 0 is none.
   public var boundaryBytes: UInt64?
@@ -35,7 +36,10 @@ public struct PassthroughPathLimits: Hashable, Sendable {
       switch target.passthroughObstacleOrLimit(device) {
       case .fails(let refusal): (available, maximumBytes, reason) = (false, 0, refusal.description)
       case .unknown(let fact): reason = fact.description
-      case .holds(let limit): (available, maximumBytes) = (true, limit)
+      case .holds(let limit):
+        (available, maximumBytes) = (true, limit)
+        // A vendor's lengths are whole at multiples of themselves only.
+        if limit > device.withoutVendor.powerFailBytesWithinBoundary { granuleBytes = limit }
       }
     }
   }
@@ -56,8 +60,7 @@ extension TargetLimits {
     guard let transfer = transferLimitBytes(device) else {
       return .unknown(.queue("max_hw_sectors_kb"))
     }
-    let block = UInt64(device.logicalBlockSize.bytes)
-    return .holds(min(device.powerFailBytesWithinBoundary, transfer) / block * block)
+    return .holds(device.powerFailBytes(inCommandOf: transfer))
   }
 
   /// MDTS and what the driver takes in one command; `nil` when the latter is unknown.

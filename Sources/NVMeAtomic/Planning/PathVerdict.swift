@@ -88,6 +88,8 @@ public enum PlanRefusal: Hashable, Sendable {
   case exceedsKernelLimit(lengthBytes: UInt64, limitBytes: UInt64)
   /// Longer than the drive's power-fail unit.
   case exceedsPowerFailLimit(lengthBytes: UInt64, limitBytes: UInt64)
+  /// Not one of the lengths that a vendor's bytes keep whole.
+  case vendorLength(lengthBytes: UInt64, allowedBytes: [UInt64])
   /// Longer than the drive's unit in normal operation.
   case exceedsNormalLimit(lengthBytes: UInt64, limitBytes: UInt64)
   /// Longer than one command: MDTS or the kernel's transfer limit.

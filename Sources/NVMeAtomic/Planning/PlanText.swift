@@ -60,6 +60,9 @@ extension PlanRefusal: CustomStringConvertible {
     case .exceedsPowerFailLimit(let length, let limit):
       "\(ByteText(length)) exceeds what the drive keeps whole over a power failure, "
         + "\(ByteText(limit))"
+    case .vendorLength(let length, let allowed):
+      "\(ByteText(length)) is not a length that the vendor's torn-write bytes keep whole ("
+        + allowed.map { ByteText($0).description }.joined(separator: ", ") + ")"
     case .exceedsNormalLimit(let length, let limit):
       "\(ByteText(length)) exceeds what the drive keeps apart from other commands, "
         + "\(ByteText(limit))"

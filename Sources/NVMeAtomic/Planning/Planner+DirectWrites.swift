@@ -19,11 +19,13 @@ extension Planner {
     try checkPowerFail(request, device)
     try checkNotSplit(request)
     let block = UInt64(device.logicalBlockSize.bytes)
+    // A merged command has any length and place, which a vendor's promise does not allow.
+    let merged = device.withoutVendor
     try checkNotMerged(
       request,
       block,
-      upTo: device.powerFailBytes,
-      boundary: device.powerFailBoundary
+      upTo: merged.powerFailBytes,
+      boundary: merged.powerFailBoundary
     )
     try checkUntorn(request, device, backing: .hardware)
     if request.promises.contains(.untorn), let normal = device.normalBytes {

@@ -72,6 +72,12 @@ extension Planner {
     _ device: DeviceLimits
   ) throws(Objection) {
     let length = request.lengthBytes
+    if device.powerFailSource == .vendor {
+      let specified = device.withoutVendor
+      // What the specification's fields keep needs no word of the vendor.
+      guard length > specified.powerFailBytes else { return try checkPowerFail(request, specified) }
+      return try checkVendorPowerFail(request, device)
+    }
     try require(
       length <= device.powerFailBytes,
       else: .exceedsPowerFailLimit(lengthBytes: length, limitBytes: device.powerFailBytes)

@@ -107,7 +107,9 @@ public struct Planner: Sendable {
       try require(!request.promises.contains(.untorn), elseMissing: fact)
       let flushed = request.promises.contains(.durable) ? try checkFlushed() : []
       return PathPromise(backing: backing, assumptions: [.kernelWordOnly(fact)] + flushed)
-    case .known(let device):
+    case .known(let reported):
+      // The kernel sends, and merges, by the specification's fields alone.
+      let device = reported.withoutVendor
       try require(device.metadataBytes == 0, elseMissing: .metadata)
       try checkPowerFail(request, device)
       try checkNotCut(request)

@@ -43,6 +43,7 @@ struct ProbeJSON {
       "torn_free_bytes": .optional(report.limits.tornFreeBytes),
       "findings": .array(report.findings.map(finding)),
       "answer": report.answer.map(answer) ?? .null,
+      "documented": report.documented.map(documented) ?? .null,
     ]
     return .object(base)
   }
@@ -81,6 +82,7 @@ struct ProbeJSON {
 
   private func namespace(_ namespace: NamespaceReport) -> JSONValue {
     let identify = namespace.identify
+    let vendor = namespace.vendorTornWrite
     return .object([
       "nsid": .optional(namespace.nsid), "nsfeat": .optional(identify?.nsfeat),
       "flbas": .optional(identify?.flbas),
@@ -89,6 +91,8 @@ struct ProbeJSON {
       "nawun": .optional(identify?.nawun), "nawupf": .optional(identify?.nawupf),
       "nacwu": .optional(identify?.nacwu), "nabsn": .optional(identify?.nabsn),
       "nabo": .optional(identify?.nabo), "nabspf": .optional(identify?.nabspf),
+      "ntwpu": .optional(vendor?.ntwpu), "ntwpg": .optional(vendor?.ntwpg),
+      "ntwpb": .optional(vendor?.ntwpb),
     ])
   }
 
@@ -103,6 +107,15 @@ struct ProbeJSON {
       "normal_source": .optional(limits.normalSource?.rawValue),
       "power_fail_source": .string(limits.powerFailSource.rawValue),
       "max_transfer_bytes": .optional(limits.maximumTransferBytes),
+    ])
+  }
+
+  /// A document's word, apart from all that the device says.
+  private func documented(_ promise: DocumentedPromise) -> JSONValue {
+    .object([
+      "provider": .string(promise.provider), "product": .string(promise.product),
+      "sizes_bytes": .array(promise.sizesBytes.map { .number($0) }),
+      "conditions": .string(promise.conditions), "source": .string(promise.source),
     ])
   }
 

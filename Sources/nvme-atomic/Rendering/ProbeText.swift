@@ -41,6 +41,7 @@ struct ProbeText {
   private var layers: LayerTable {
     var table = LayerTable()
     addDrive(&table)
+    addDocumented(&table)
     addQueue(&table)
     addTarget(&table)
     addPaths(&table)
@@ -62,7 +63,7 @@ struct ProbeText {
       "",
       "power failure: \(ByteText(device.powerFailBytes)) whole"
         + boundary(device.powerFailBoundary)
-        + " (\(device.powerFailSource == .namespace ? "NAWUPF" : "AWUPF"))",
+        + " (\(field(device.powerFailSource)))",
       promise: device.powerFailBytesWithinBoundary
     )
     let normal = device.normalBytes.map { "\(ByteText($0)) whole" } ?? "unknown"
@@ -99,6 +100,25 @@ struct ProbeText {
           + boundary(device.powerFailBoundary) + (unit ?? "")
       )
     }
+  }
+
+  private func field(_ source: DeviceLimits.Source) -> String {
+    switch source {
+    case .namespace: "NAWUPF"
+    case .controller: "AWUPF"
+    case .vendor: "NTWPU; not for RWF_ATOMIC"
+    }
+  }
+
+  /// A document is shown beside the drive's own words, and promises nothing.
+  private func addDocumented(_ table: inout LayerTable) {
+    guard let promise = report.documented else { return }
+    let sizes = promise.sizesBytes.map { ByteText($0).description }.joined(separator: ", ")
+    table.add(
+      "documented",
+      (sizes.isEmpty ? "no length" : sizes) + ", by \(promise.provider) for \(promise.product); "
+        + "not counted"
+    )
   }
 
   private func boundary(_ boundary: AtomicBoundary?) -> String {

@@ -6,7 +6,7 @@ extension FindingTests {
   /// Severity and layer, code, a target that has the cause, one that has not, part of the message.
   typealias Row = (String, FindingCode, String, String, String)
 
-  static let rows: [Row] = driveRows + kernelRows + stackRows + filesystemRows
+  static let rows: [Row] = driveRows + cloudRows + kernelRows + stackRows + filesystemRows
 
   private static let driveRows: [Row] = [
     ("warning device", .writeAtomicityNormalDisabled, "namespace-dn", "namespace", "DN is set"),
@@ -28,6 +28,30 @@ extension FindingTests {
       "warning kernel", .pathsDisagree, "namespace-path-merges", "namespace-one-path", "nvme0c0n1"
     ),
     ("warning device", .fabricsClaimDerived, "namespace-tcp", "namespace-nomerges", "(tcp)"),
+  ]
+
+  private static let cloudRows: [Row] = [
+    (
+      "info device", .vendorTornWriteFields, "amazon-volume", "amazon-bytes-elsewhere",
+      "RWF_ATOMIC gains nothing"
+    ),
+    (
+      "warning device", .vendorTornWriteFields, "amazon-volume-contradiction",
+      "amazon-volume-zeroes", "not counted"
+    ),
+    (
+      "info device", .cloudVolume, "amazon-volume", "amazon-bytes-elsewhere",
+      "the provider's documentation, not the device, says that 4 KiB, 8 KiB and 16 KiB stay whole"
+    ),
+    (
+      "info device", .cloudVolume, "azure-volume", "azure-name-over-tcp",
+      "disks-torn-write-prevention"
+    ),
+    ("info device", .cloudVolume, "google-local", "namespace", "promises no length"),
+    (
+      "warning partition", .partitionMisaligned, "amazon-partition-misaligned",
+      "amazon-partition", "16 KiB"
+    ),
   ]
 
   private static let kernelRows: [Row] = [
