@@ -160,8 +160,7 @@ import Testing
   /// Without root, sysfs still names the drive.
   @Test func modelComesFromSysfsWhenTheDriveIsNotAsked() throws {
     let target = FixtureTarget.namespace("")
-    let open = FixtureCall(kind: .open, argument: target.path)
-    let machine = FixtureMachine(target.world, fault: .every(open, .permissionDenied))
+    let machine = FixtureMachine(target.world, fault: .everyOpen(.permissionDenied))
     let report = TargetProbe.report(on: target.path, machine)
     let text = ProbeJSON(kernelRelease: nil, targets: [report]).document.rendered
     #expect(text.contains(#""model": "Fixture A""#))

@@ -36,8 +36,14 @@ import Testing
     Row(target: "namespace-4k-cached", question: page(65536, .rwfAtomic)),
     Row(
       target: "namespace-4k-cached",
-      fault: .every(FixtureCall(kind: .open, argument: "/dev/nvme0n1"), .permissionDenied),
+      fault: .everyOpen(.permissionDenied),
       suffix: "-without-permission"
+    ),
+    Row(
+      target: "namespace-4k-cached",
+      question: page(16384, .rwfAtomic),
+      fault: .denied(nodes: ["/dev/nvme0n1"], features: ["a", "6"]),
+      suffix: "-by-generic-node"
     ),
     Row(target: "namespace-boundary-offset"),
     Row(

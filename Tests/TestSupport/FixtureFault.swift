@@ -37,6 +37,10 @@ package enum FixtureFault: Hashable, Sendable, CustomStringConvertible {
   case callsFrom(Int, Errno)
   /// Whatever is asked of one thing fails, always.
   case every(FixtureCall, Errno)
+  /// No node can be opened.
+  case everyOpen(Errno)
+  /// What a process without root meets: nodes that it may not open, features that it may not get.
+  case denied(nodes: Set<String>, features: Set<String>)
   /// The n-th device command is answered with a status.
   case command(Int, status: UInt16)
   /// A text, or a device-mapper table by the device's number, ends after so many bytes.
@@ -47,6 +51,10 @@ package enum FixtureFault: Hashable, Sendable, CustomStringConvertible {
     case .call(index, let errno): errno
     case .callsFrom(let first, let errno) where index >= first: errno
     case .every(call, let errno): errno
+    case .everyOpen(let errno): call.kind == .open ? errno : nil
+    case .denied(let nodes, let features):
+      call.kind == .open && nodes.contains(call.argument)
+        || call.kind == .feature && features.contains(call.argument) ? .permissionDenied : nil
     default: nil
     }
   }
@@ -55,7 +63,11 @@ package enum FixtureFault: Hashable, Sendable, CustomStringConvertible {
     switch self {
     case .call(let index, let errno): "call \(index) fails: \(errno)"
     case .callsFrom(let index, let errno): "call \(index) and all later ones fail: \(errno)"
+    case .everyOpen(let errno): "no node can be opened: \(errno)"
     case .every(let call, let errno): "always fails: \(call): \(errno)"
+    case .denied(let nodes, let features):
+      "denied: \(nodes.sorted().joined(separator: ", ")), features "
+        + features.sorted().joined(separator: ", ")
     case .command(let index, let status):
       "command \(index) is answered 0x\(String(status, radix: 16))"
     case .cut(let path, let bytes): "\(path) ends after \(bytes) bytes"

@@ -110,6 +110,7 @@ extension FixtureWorld {
     let number = DeviceNumber(major: 238, minor: minor ?? UInt32(instance))
     tree.addLink(parent + "/\(generic)/subsystem", to: "/sys/class/nvme-generic")
     tree.addLink(parent + "/\(generic)/device", to: parent)
+    tree.addText(parent + "/\(generic)/dev", "\(number)\n")
     tree.addLink("/sys/class/nvme-generic/" + generic, to: parent + "/" + generic)
     tree.addLink("/sys/dev/char/\(number)", to: parent + "/" + generic)
     addCharacterNode("/dev/" + generic, number)

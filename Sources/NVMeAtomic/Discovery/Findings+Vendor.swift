@@ -39,8 +39,6 @@ extension Findings {
   }
 
   static func text(ofLengths lengths: [UInt64]) -> String {
-    let words = lengths.map { ByteText($0).description }
-    guard let last = words.last, words.count > 1 else { return words.joined() }
-    return words.dropLast().joined(separator: ", ") + " and " + last
+    list(lengths.map { ByteText($0).description })
   }
 }

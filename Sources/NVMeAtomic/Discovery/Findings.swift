@@ -16,7 +16,7 @@ struct FindingFacts {
   /// Whether head and path have different queue settings.
   var pathsDisagree = false
   var driveFailure: String?
-  var lacksPermission = false
+  var denials: [DriveAnswers.Denial] = []
   var unreadableAttributes: [String] = []
   /// Why no unnamed file could be made in a directory.
   var noNewFile: String?
@@ -53,18 +53,8 @@ struct Findings {
   // MARK: What could be asked
 
   private var access: [Finding] {
-    var found: [Finding] = []
-    if facts.lacksPermission {
-      found.append(
-        Finding(
-          .noPermission,
-          .warning,
-          .permission,
-          "The drive's own limits are unknown: \(facts.driveFailure ?? "no permission").",
-          remedy: "sudo nvme-atomic probe \(ShellWord(report.path))"
-        )
-      )
-    } else if let failure = facts.driveFailure {
+    var found = permission
+    if let failure = facts.driveFailure {
       found.append(
         Finding(.identifyFailed, .warning, .device, "Not all was learnt of the drive: \(failure).")
       )

@@ -14,8 +14,19 @@ struct DriveAnswers {
   var nsid: UInt32?
   /// The first thing that went wrong, as a clause.
   var failure: String?
-  /// Whether what went wrong was the lack of permission.
-  var isPermissionFailure = false
+  /// What was denied, where the lack of permission went wrong.
+  var denial: Denial?
+
+  enum Denial: Equatable {
+    /// These nodes could not be opened.
+    case opening([String])
+    /// This command was refused through an open node.
+    case command(String, node: String)
+    /// The table of this device-mapper device, which only root gets, since it may hold keys.
+    case table(String)
+  }
+
+  private let path: String
 
   /// Which namespace to ask for.
   enum Wanted: Equatable {
@@ -34,6 +45,7 @@ struct DriveAnswers {
     namespace wanted: Wanted,
     _ machine: System
   ) {
+    self.path = path
     let node: System.Node
     do throws(Errno) {
       node = try machine.openNode(path)
@@ -43,6 +55,7 @@ struct DriveAnswers {
       }
     } catch {
       note(.host(error), "opening \(path)")
+      if denial != nil { denial = .opening([path]) }
       return
     }
     identifyController = ask("Identify Controller") { () throws(PassthroughError) in
@@ -99,11 +112,12 @@ struct DriveAnswers {
     guard failure == nil else { return }
     switch error {
     case .host(let errno):
-      isPermissionFailure = errno == .permissionDenied || errno == .notPermitted
-      failure =
-        isPermissionFailure
-        ? "the drive could not be asked: \(doing) needs root"
-        : "the drive could not be asked: \(doing): \(errno)"
+      guard errno == .permissionDenied || errno == .notPermitted else {
+        failure = "the drive could not be asked: \(doing): \(errno)"
+        return
+      }
+      denial = .command(doing, node: path)
+      failure = "the drive could not be asked: \(doing) is not permitted"
     case .device(let status):
       failure =
         "the drive answered \(doing) with NVMe status 0x\(String(status, radix: 16))"

@@ -83,7 +83,7 @@ extension TargetProbe {
       facts.pathsDisagree = below != report.limits.queue
       report.limits.queue = report.limits.queue.agreeing(with: below)
     }
-    let answers = DriveAnswers(node: node, expected: expected, namespace: .own, machine)
+    let answers = ask(node: node, expected: expected)
     let entry = self.entry(device, answers, ways.ways.first, ways.count, report.limits.queue)
     report.namespaces = [entry]
     report.controller = entry.controller
@@ -129,7 +129,7 @@ extension TargetProbe {
     if let path = ways.ways.first?.pathDisk, ways.count == 1 {
       agreed = queue.agreeing(with: sysfs.queueLimits(ofDisk: path))
     }
-    let answers = DriveAnswers(node: device.diskNode, expected: number, namespace: .own, machine)
+    let answers = ask(node: device.diskNode, expected: number)
     note(answers)
     add(
       self.entry(device.diskNode, answers, ways.ways.first, ways.count, agreed),
@@ -250,8 +250,11 @@ extension TargetProbe {
   }
 
   private mutating func note(_ answers: DriveAnswers) {
-    facts.driveFailure = facts.driveFailure ?? answers.failure
-    facts.lacksPermission = facts.lacksPermission || answers.isPermissionFailure
+    if let denial = answers.denial {
+      facts.denials.append(denial)
+    } else {
+      facts.driveFailure = facts.driveFailure ?? answers.failure
+    }
   }
 
   private mutating func noteSharing(_ entry: NamespaceEntry) {

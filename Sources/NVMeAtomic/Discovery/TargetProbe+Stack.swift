@@ -134,12 +134,15 @@ extension TargetProbe {
       return table
     } catch {
       let isPermission = error == .permissionDenied || error == .notPermitted
-      if isPermission { facts.lacksPermission = true }
       let clause =
         isPermission
         ? "the table of \(device.diskNode) needs root"
         : "the table of \(device.diskNode) could not be read: \(error)"
-      facts.driveFailure = facts.driveFailure ?? clause
+      if isPermission {
+        facts.denials.append(.table(device.diskNode))
+      } else {
+        facts.driveFailure = facts.driveFailure ?? clause
+      }
       note(.layer(clause))
       return nil
     }

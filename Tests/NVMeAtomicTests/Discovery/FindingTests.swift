@@ -73,9 +73,8 @@ import Testing
 
   @Test func refusedPermissionIsNoOtherFailure() throws {
     let target = FixtureTarget.namespace("")
-    let open = FixtureCall(kind: .open, argument: target.path)
-    let refused = FixtureMachine(target.world, fault: .every(open, .permissionDenied))
-    let broken = FixtureMachine(target.world, fault: .every(open, .ioError))
+    let refused = FixtureMachine(target.world, fault: .everyOpen(.permissionDenied))
+    let broken = FixtureMachine(target.world, fault: .everyOpen(.ioError))
     #expect(TargetProbe.report(on: target.path, refused).findings.map(\.code) == [.noPermission])
     #expect(TargetProbe.report(on: target.path, broken).findings.map(\.code) == [.identifyFailed])
   }
