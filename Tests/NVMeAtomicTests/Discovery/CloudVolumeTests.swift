@@ -149,4 +149,13 @@ import Testing
       #expect(!codes.contains(.awupfIgnoredByKernel))
     }
   }
+
+  /// A queue that offers what only the bytes say contradicts the fields that it is made from.
+  @Test func aQueueThatOffersMoreThanTheSpecifiedFieldsDisagrees() {
+    let report = FixtureTarget.namespace("", .linux7_3, .amazonVolume) {
+      ($0.atomicUnitMin, $0.atomicUnitMax, $0.atomicMax) = (512, 16384, 16384)
+    }.report()
+    let finding = report.findings.first { $0.code == .limitsDisagree && $0.severity == .blocking }
+    #expect(finding?.message.contains("offers 16 KiB, the drive keeps only 512 B") == true)
+  }
 }

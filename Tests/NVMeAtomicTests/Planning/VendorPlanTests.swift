@@ -118,6 +118,40 @@ import Testing
     }
   }
 
+  /// Two pages that make up one supported length may still lie across its place.
+  @Test func aMergedCommandOfASupportedLengthIsNotTrusted() {
+    for length in [512, 4096, 8192, 16384] as [UInt64] {
+      var target = Volume(ntwpb: 0).target()
+      (target.queue.nomerges, target.queue.maxSectorsKB) = (0, 16)
+      let request = WriteRequest(.everyPage(sizeBytes: length), writer: .direct)
+      // Only a write that fills a command has no room for a neighbour.
+      #expect((Planner(target).plan(request).plain.promise != nil) == (length == 16384))
+    }
+  }
+
+  /// The rule for one filesystem block stands before it, and it stands alone too.
+  @Test func aFilesRangeBeyondOneBlockLiesNobodyKnowsWhere() throws {
+    var target = Volume().target(.file)
+    var filesystem = FileSystemReport(type: "ext4")
+    for (block, isKnown) in [(4096, false), (8192, true), (12288, false)] as [(UInt64, Bool)] {
+      filesystem.blockSize = block
+      target.filesystem = filesystem
+      let planner = Planner(target)
+      let device = try #require(target.drive.limits)
+      let request = WriteRequest(.everyPage(sizeBytes: 8192), writer: .direct)
+      do throws(Planner.Objection) {
+        try planner.checkVendorPowerFail(request, device)
+        #expect(isKnown)
+      } catch {
+        guard case .missing(.placement) = error else {
+          Issue.record("\(error)")
+          continue
+        }
+        #expect(!isKnown)
+      }
+    }
+  }
+
   /// Even where the queue offers more than the specification's fields say.
   @Test func rwfAtomicNeverRestsOnTheVendor() {
     var target = Volume().target()

@@ -229,6 +229,9 @@ def block_node(disk, other):
             finding(target, "no-permission")["message"])
     check("generic target by the block node", 32 * 512,
           probe("generic by block", generic)["device_limits"]["power_fail_bytes"])
+    controller = f"/dev/{drives.controller_of(disk)}"
+    os.chmod(controller, 0o444)
+    check("controller node", 7, probe("controller node", controller)["nvme"]["controller"]["vwc"])
 
 
 main()
