@@ -202,7 +202,7 @@ extension FixtureTarget {
 
 extension FixtureQueue {
   /// The same with another largest atomic write; 0 is none, `nil` changes nothing.
-  fileprivate func offering(_ unit: UInt64?) -> FixtureQueue {
+  package func offering(_ unit: UInt64?) -> FixtureQueue {
     guard let unit else { return self }
     var queue = self
     (queue.atomicUnitMax, queue.atomicMax) = (unit, unit)

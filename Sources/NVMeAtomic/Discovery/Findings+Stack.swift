@@ -150,7 +150,7 @@ extension Findings {
       if report.namespaces.count == 1 { return finding }
       finding.message = "On \(devices.joined(separator: ", ")): \(finding.message)"
       return finding
-    } + disagreeingPaths
+    } + outdatedHead + disagreeingPaths
   }
 
   private func join(_ left: String?, _ right: String?) -> String? {
@@ -166,6 +166,19 @@ extension Findings {
     facts.diskKind = "namespace"
     facts.pathDisks = report.namespaces.filter { $0.device == entry.device }.compactMap(\.path)
     return facts
+  }
+
+  private var outdatedHead: [Finding] {
+    guard facts.headIsOutdated, let path = facts.pathDisks.first else { return [] }
+    return [
+      Finding(
+        .pathsDisagree,
+        .warning,
+        .kernel,
+        "Requests to \(facts.diskNode) pass through \(path), whose limits are other ones: a head "
+          + "keeps the smallest of all paths it ever had, until the namespace is removed."
+      )
+    ]
   }
 
   /// Paths to one namespace whose limits are not the same.

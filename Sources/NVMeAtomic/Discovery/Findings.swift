@@ -15,6 +15,8 @@ struct FindingFacts {
   var pathDisks: [String] = []
   /// Whether head and path have different queue settings.
   var pathsDisagree = false
+  /// Whether the head kept the limits of a path that is gone.
+  var headIsOutdated = false
   var driveFailure: String?
   var denials: [DriveAnswers.Denial] = []
   var unreadableAttributes: [String] = []

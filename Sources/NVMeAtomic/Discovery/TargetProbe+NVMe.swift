@@ -54,6 +54,12 @@ extension TargetProbe {
     return ways.isEmpty ? Ways(ways: all, isDoubtful: true) : Ways(ways: ways)
   }
 
+  /// The hidden disk of a head that is certain to have no other.
+  private mutating func onlyPath(_ ways: Ways) -> (disk: String, queue: QueueLimits)? {
+    guard ways.count == 1, let path = ways.ways.first?.pathDisk else { return nil }
+    return (path.lastComponent, sysfs.queueLimits(ofDisk: path))
+  }
+
   // MARK: The target itself
 
   /// Describes a namespace that is the target, or that the target lies on directly.
@@ -65,7 +71,9 @@ extension TargetProbe {
   ) {
     let ways = disk.map { self.ways(to: $0) } ?? Ways(ways: [], isDoubtful: true)
     let device = disk.map { BlockDevice.node(of: $0.lastComponent) } ?? node
-    if ways.count > 1, let disk {
+    let path = onlyPath(ways)
+    facts.headIsOutdated = path.map { report.limits.queue.isOutdated(above: $0.queue) } ?? false
+    if ways.count > 1 || facts.headIsOutdated, let disk {
       report.limits.drive = .unknown(.paths)
       report.limits.stack = StackLimits()
       return askPaths(
@@ -77,11 +85,10 @@ extension TargetProbe {
         entry: above
       )
     }
-    if let path = ways.ways.first?.pathDisk, ways.count == 1 {
-      let below = sysfs.queueLimits(ofDisk: path)
-      facts.pathDisks = [path.lastComponent]
-      facts.pathsDisagree = below != report.limits.queue
-      report.limits.queue = report.limits.queue.agreeing(with: below)
+    if let path {
+      facts.pathDisks = [path.disk]
+      facts.pathsDisagree = path.queue != report.limits.queue
+      report.limits.queue = report.limits.queue.agreeing(with: path.queue)
     }
     let answers = ask(node: node, expected: expected)
     let entry = self.entry(device, answers, ways.ways.first, ways.count, report.limits.queue)
@@ -115,7 +122,8 @@ extension TargetProbe {
       report.limits.stack?.note(.layer("\(device.diskNode) could not be found"))
       return
     }
-    if ways.count > 1 {
+    let path = onlyPath(ways)
+    if ways.count > 1 || path.map({ queue.isOutdated(above: $0.queue) }) == true {
       return askPaths(
         to: device.diskNode,
         device.diskSysfs,
@@ -126,9 +134,7 @@ extension TargetProbe {
       )
     }
     var agreed = queue
-    if let path = ways.ways.first?.pathDisk, ways.count == 1 {
-      agreed = queue.agreeing(with: sysfs.queueLimits(ofDisk: path))
-    }
+    if let path { agreed = queue.agreeing(with: path.queue) }
     let answers = ask(node: device.diskNode, expected: number)
     note(answers)
     add(
@@ -283,5 +289,17 @@ extension TargetProbe {
       return .unknown(.blockSizesDiffer(kernelBytes: kernelBlock, driveBytes: block))
     }
     return paths == 1 ? .known(limits) : .unknown(.paths)
+  }
+}
+
+extension QueueLimits {
+  /// Whether these are a head's limits by a path that is gone: they shrink with a path that comes
+  /// and never grow (`drivers/nvme/host/core.c:nvme_update_ns_info`). Both are known then, and what
+  /// passes is what head and path each let through.
+  fileprivate func isOutdated(above path: QueueLimits) -> Bool {
+    guard let own = atomicWriteUnitMaxBytes, let below = path.atomicWriteUnitMaxBytes else {
+      return false
+    }
+    return own > 0 && own != below
   }
 }

@@ -31,7 +31,7 @@ struct ProbeJSON {
       "nvme": nvme(
         only?.controller ?? report.controller,
         only?.namespace,
-        report.writeAtomicityNormalDisabled
+        only?.writeAtomicityNormalDisabled ?? report.writeAtomicityNormalDisabled
       ),
       "device_limits": deviceLimits((only?.drive ?? report.limits.drive).limits),
       "namespaces": .array(report.namespaces.map(entry)),

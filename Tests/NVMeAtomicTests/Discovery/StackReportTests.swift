@@ -168,6 +168,43 @@ import Testing
     #expect(report.findings.contains { $0.code == .pathsDisagree })
   }
 
+  /// A head's limits shrink with a path that comes, and stay when it goes.
+  @Test(arguments: [(8192, 16384), (16384, 8192)] as [(UInt64, UInt64)])
+  func headMayKeepTheLimitsOfAPathThatIsGone(head: UInt64, path: UInt64) {
+    var world = FixtureWorld()
+    let whole = world.kernel.queue(of: FixtureDrive())
+    world.addMultipathNamespace(
+      paths: 1,
+      queue: whole.offering(head),
+      pathQueue: whole.offering(path)
+    )
+    let report = FixtureTarget("", "/dev/nvme0n1", world).report()
+    #expect(report.namespaces.map(\.path) == ["nvme0c0n1"])
+    #expect(report.kernelPath.maximumBytes == 8192)
+    #expect(report.limits.tornFreeBytes == 8192)
+    let finding = report.findings.first { $0.code == .pathsDisagree }
+    #expect(finding?.message.contains("ever had") == true)
+  }
+
+  /// A layer above keeps the limits that it was made with: the head below refuses what it passes.
+  @Test func layerMayOfferMoreThanTheHeadBelow() {
+    var world = FixtureWorld()
+    let whole = world.kernel.queue(of: FixtureDrive())
+    let head = world.addMultipathNamespace(
+      paths: 1,
+      queue: whole.offering(8192),
+      pathQueue: whole
+    )
+    world.addMapper(over: [head], queue: whole)
+    for (size, answer) in [(4096, true), (8192, true), (16384, false)] as [(UInt64, Bool)] {
+      let report = FixtureTarget("", "/dev/dm-0", world).report(
+        answering: Question(.everyPage(sizeBytes: size), writer: .rwfAtomic)
+      )
+      #expect(report.answer?.isAtomic == answer)
+      #expect(report.limits.tornFreeBytes == 8192)
+    }
+  }
+
   // MARK: Users
 
   @Test(
