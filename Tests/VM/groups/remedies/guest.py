@@ -140,7 +140,9 @@ def test_cache():
 
 
 def test_permission():
+    """The udev rule is typed in the group `unprivileged`; with it, this is what is left."""
     device = node("plain")
+    os.chmod(f"/dev/{drives.generic_of(os.path.basename(device))}", 0o444)
     output = typed("no-permission", device, findings(device, NOBODY))
     check("root learns the drive's word", True, "NAWUPF" in output and "no-permission" not in output)
 
