@@ -56,6 +56,10 @@ public struct KernelPathLimits: Hashable, Sendable {
     case .unknown(let fact): reason = fact.description
     case .known(let bytes):
       setMaximum(hardware: bytes, sentToDrive: split.hardwareMaximumBytes ?? 0, statx)
+      // Blocks below a stack may be larger than those it was built with.
+      if bytes > 0, let least = target.stack?.leastUnitBytes, let bound = minimumBytes {
+        minimumBytes = max(bound, least)
+      }
     }
   }
 

@@ -37,6 +37,24 @@ import Testing
     tally.expectSense(oneIn: 8)
   }
 
+  /// A drive was formatted to larger blocks below a layer that still lies on the old ones.
+  @Test(arguments: [false, true])
+  func blocksThatGrewBelowALayerAreSeen(isMirror: Bool) {
+    var tally = StackTally()
+    for start in [0, 1, 4, 8, 12, 2048] as [UInt64] {
+      var world = StackWorld()
+      let index = world.addDrive(Drive(lbads: 12, definesFields: true, nawun: 3, nawupf: 3))
+      let place = StackWorld.Place(device: index, start: start * 512)
+      world.add(
+        isMirror ? .raid1([place]) : .linear([(place: place, length: 256 * 512)]),
+        size: 256 * 512,
+        StackQueue(.sixteenKiB, transfer: 1 << 20)
+      )
+      tally.checkAllSizes(world)
+    }
+    tally.expectSense(oneIn: 8)
+  }
+
   enum Level: CaseIterable { case striped, raid0, raid1, raid10 }
 
   /// Every chunk and begin, bare and below a partition.

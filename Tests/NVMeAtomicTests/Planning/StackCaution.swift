@@ -9,6 +9,8 @@ enum StackCaution: CaseIterable {
   case everySeam
   /// Every layer and every drive has to take the write, also where it does not go.
   case everyQueue
+  /// Below a mirror anywhere no drive may lose what it merged, whether or not the write goes there.
+  case mergedBesideAMirror
   /// A cache anywhere has to be reached through every queue there is.
   case flushesEverywhere
   /// Layers are held to the limits for ordinary writes, though most cut by other rules.
@@ -31,6 +33,17 @@ enum StackCaution: CaseIterable {
         return length > queue.atomicWriteUnitMaxBytes ?? 0
           || length < queue.atomicWriteUnitMinBytes ?? 0
       }
+    case .mergedBesideAMirror:
+      let isMirrored = disks.contains {
+        switch $0.shape {
+        case .raid1, .raid10: true
+        default: false
+        }
+      }
+      return isMirrored
+        && world.leaves.map(\.queue).contains {
+          $0.nomerges != 2 && $0.atomicWriteMaxBytes ?? 0 > $0.atomicWriteUnitMaxBytes ?? 0
+        }
     case .flushesEverywhere:
       let queues = disks.map(\.queue.facts) + world.leaves.map(\.queue)
       return world.leaves.contains { $0.drive.cache != false }

@@ -24,6 +24,11 @@ struct StackGenerator {
       // The last device is the target.
       addPartition(of: free[0], size: 512 * 512, to: &world)
     }
+    // Layers keep what they were built with when something below or beside them changes.
+    if random.once(in: 2) {
+      let index = Int(random.below(UInt64(world.devices.count)))
+      for _ in 0..<3 { disturb(&world.devices[index].queue) }
+    }
     if random.once(in: 4) {
       world.file = random.pick([
         .ext4(cluster: nil), .ext4(cluster: 16384), .xfs(reflink: false, software: 4096),
@@ -103,7 +108,7 @@ struct StackGenerator {
       )
     }
     if random.once(in: 5) { queue.facts.chunkSectors = random.pick([8, 32, 64, 24]) }
-    if random.once(in: 8) { queue.facts.writeBack = random.once(in: 2) }
+    if random.once(in: 4) { queue.facts.writeBack = random.once(in: 2) }
     if random.once(in: 12) { queue.facts.maxSectorsKB = random.pick([4, 8]) }
     if random.once(in: 12) {
       // Limits from before the devices below became what they are.
@@ -169,7 +174,7 @@ struct StackGenerator {
       let size = room / chunk * chunk * (count / 2)
       index = world.addLayer(.raid10(places, chunk: chunk), size: size)
     }
-    if random.once(in: 4) { disturb(&world.devices[index].queue) }
+    if random.once(in: 3) { disturb(&world.devices[index].queue) }
     world.devices[index].queue.facts.nomerges = 0
     free.append(index)
   }
