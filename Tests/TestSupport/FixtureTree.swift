@@ -12,6 +12,8 @@ package struct FixtureTree: Sendable {
   }
 
   private var entries: [String: Entry] = ["": .directory]
+  /// The names in each directory, by its path.
+  private var children: [String: Set<String>] = [:]
 
   package init() {}
 
@@ -36,15 +38,26 @@ package struct FixtureTree: Sendable {
   /// Takes away one entry, and everything below it.
   package mutating func remove(_ path: String) {
     entries = entries.filter { $0.key != path && !$0.key.hasPrefix(path + "/") }
+    children = children.filter { $0.key != path && !$0.key.hasPrefix(path + "/") }
+    let (parent, name) = Self.split(path)
+    children[parent]?.remove(name)
   }
 
   private mutating func add(_ path: String, _ entry: Entry) {
-    var parent = path[...]
-    while let slash = parent.lastIndex(of: "/") {
-      parent = parent[..<slash]
-      if entries[String(parent)] == nil { entries[String(parent)] = .directory }
+    var (parent, name) = Self.split(path)
+    children[parent, default: []].insert(name)
+    while entries[parent] == nil {
+      entries[parent] = .directory
+      (parent, name) = Self.split(parent)
+      children[parent, default: []].insert(name)
     }
     entries[path] = entry
+  }
+
+  /// The path of the directory, and the last name.
+  private static func split(_ path: String) -> (String, String) {
+    guard let slash = path.lastIndex(of: "/") else { return ("", path) }
+    return (String(path[..<slash]), String(path[path.index(after: slash)...]))
   }
 
   // MARK: Asking
@@ -69,11 +82,7 @@ package struct FixtureTree: Sendable {
   package func names(in path: String) throws(Errno) -> [String] {
     let directory = try canonicalPath(of: path)
     guard case .directory = entries[directory] else { throw .notDirectory }
-    let prefix = directory + "/"
-    return entries.keys.filter { $0.hasPrefix(prefix) }
-      .map { String($0.dropFirst(prefix.count)) }
-      .filter { !$0.contains("/") }
-      .sorted()
+    return (children[directory] ?? []).sorted()
   }
 
   private func walk(_ path: String) throws(Errno) -> String {

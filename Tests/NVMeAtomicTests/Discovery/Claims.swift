@@ -79,6 +79,11 @@ extension TargetLimits {
     var limits = self
     if case .unknown(.identify) = drive { limits.drive = .unknown(.identify("")) }
     if passthroughObstacle != nil { limits.passthroughObstacle = "" }
+    if stack?.doubt != nil { limits.stack?.doubt = .layer("") }
+    for (index, foundation) in (stack?.foundations ?? []).enumerated() {
+      guard case .unknown(.identify) = foundation.drive else { continue }
+      limits.stack?.foundations[index].drive = .unknown(.identify(""))
+    }
     return limits
   }
 }

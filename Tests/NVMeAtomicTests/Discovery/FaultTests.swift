@@ -16,7 +16,7 @@ import Testing
   static let statuses: [UInt16] = [0x002, 0x00b, 0x082, 0x006, 0x7c1]
 
   /// A name that is not there, and one that is and cannot be read, take different turns.
-  @Test(arguments: FixtureTarget.variants)
+  @Test(arguments: FixtureTarget.variants + FixtureTarget.stacks)
   func oneFailingCallAddsNoClaim(target: FixtureTarget) {
     let comparison = FaultComparison(target)
     let faults = comparison.calls.indices.flatMap { index in
@@ -25,7 +25,8 @@ import Testing
     #expect(comparison.excess(faults) == [])
   }
 
-  @Test(arguments: FixtureTarget.kinds)
+  /// Layers ask sysfs and drives by the same few functions as a single drive.
+  @Test(arguments: FixtureTarget.singles)
   func noErrorNumberOfAnyCallAddsAClaim(target: FixtureTarget) {
     let comparison = FaultComparison(target)
     let faults = comparison.calls.indices.flatMap { index in
