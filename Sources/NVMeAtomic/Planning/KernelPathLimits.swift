@@ -56,9 +56,8 @@ public struct KernelPathLimits: Hashable, Sendable {
     case .unknown(let fact): reason = fact.description
     case .known(let bytes):
       setMaximum(hardware: bytes, sentToDrive: split.hardwareMaximumBytes ?? 0, statx)
-      // Blocks below a stack may be larger than those it was built with.
-      if bytes > 0, let least = target.stack?.leastUnitBytes, let bound = minimumBytes {
-        minimumBytes = max(bound, least)
+      raiseMinimum(upTo: bytes) { length in
+        if case .known(length) = target.hardwareUnit(upTo: length) { true } else { false }
       }
     }
   }
@@ -81,6 +80,14 @@ public struct KernelPathLimits: Hashable, Sendable {
     maximumBytes = max(usable, software)
     hardwareMaximumBytes = usable
     backing = usable == 0 ? .software : software == 0 ? .hardware : .mixed
+  }
+
+  /// Shorter writes may be refused by larger blocks below a stack, or be merged with others into
+  /// what the drive does not keep, where the longest one is neither.
+  private mutating func raiseMinimum(upTo most: UInt64, isKept: (UInt64) -> Bool) {
+    guard var least = minimumBytes, least > 0 else { return }
+    while least < most, !isKept(least) { least *= 2 }
+    minimumBytes = least
   }
 
   private mutating func makeUnavailable(_ clause: String) {

@@ -141,12 +141,6 @@ public struct StackLimits: Hashable, Sendable {
     return .known(0)
   }
 
-  /// What every layer and every drive takes at least.
-  var leastUnitBytes: UInt64 {
-    (layers.map(\.queue) + foundations.map(\.queue)).compactMap(\.atomicWriteUnitMinBytes).max()
-      ?? 0
-  }
-
   private func unitOfFoundations(upTo limit: UInt64) -> TargetLimits.Known<UInt64> {
     var unit = limit
     for target in targets where unit > 0 {

@@ -94,7 +94,7 @@ import Testing
   @Test func everyCautionIsMet() {
     var generator = StackGenerator(Seed(value: 3))
     var idle = StackCaution.allCases
-    for _ in 0..<400 where !idle.isEmpty {
+    for _ in 0..<2000 where !idle.isEmpty {
       let world = generator.world()
       let limits = world.probed()
       for _ in 0..<8 {

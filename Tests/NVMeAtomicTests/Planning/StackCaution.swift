@@ -11,6 +11,8 @@ enum StackCaution: CaseIterable {
   case everyQueue
   /// Below a mirror anywhere no drive may lose what it merged, whether or not the write goes there.
   case mergedBesideAMirror
+  /// A head and its only path that differ are trusted in nothing they differ in.
+  case headUnlikeItsPath
   /// A cache anywhere has to be reached through every queue there is.
   case flushesEverywhere
   /// Layers are held to the limits for ordinary writes, though most cut by other rules.
@@ -44,6 +46,11 @@ enum StackCaution: CaseIterable {
         && world.leaves.map(\.queue).contains {
           $0.nomerges != 2 && $0.atomicWriteMaxBytes ?? 0 > $0.atomicWriteUnitMaxBytes ?? 0
         }
+    case .headUnlikeItsPath:
+      return disks.contains {
+        guard case .head(let paths) = $0.shape, paths.count == 1 else { return false }
+        return paths[0].queue.facts != $0.queue.facts
+      }
     case .flushesEverywhere:
       let queues = disks.map(\.queue.facts) + world.leaves.map(\.queue)
       return world.leaves.contains { $0.drive.cache != false }

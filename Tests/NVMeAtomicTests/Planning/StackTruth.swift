@@ -168,7 +168,7 @@ struct StackTruth {
 
   private var software: Fate {
     guard movesBlocks, request.writer == .rwfAtomic else { return .kept }
-    if wantsUntorn, isOnlySoftware { return .broken("software is seen torn") }
+    if wantsUntorn { return .broken("software is seen torn") }
     return flushes(world.top, true)
   }
 
