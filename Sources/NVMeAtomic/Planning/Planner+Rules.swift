@@ -177,14 +177,16 @@ extension Planner {
   /// shared ones are moved there: where a cache may let that overtake the data, what survives is
   /// neither old nor new.
   func checkFreshBlocks() throws(Objection) {
+    let ext4 = target.filesystem.flatMap { $0.type == "ext4" ? $0 : nil }
+    // Another device may cache too, and is not described.
+    if let ext4, ext4.journal != false, ext4.externalJournal != false {
+      throw .missing(.filesystem(ext4.undescribedKind))
+    }
     guard target.mayCache else { return }
     _ = try checkFlushed()
-    guard let filesystem = target.filesystem, filesystem.type == "ext4" else { return }
-    try checkBarriers(filesystem)
-    guard let journal = filesystem.journal else {
-      throw .missing(.filesystem("ext4 with an unknown journal"))
-    }
-    try require(journal, else: .journalNotKept)
+    guard let ext4 else { return }
+    try checkBarriers(ext4)
+    try require(ext4.journal == true, else: .journalNotKept)
   }
 
   private func checkBarriers(_ filesystem: FileSystemReport) throws(Objection) {

@@ -53,7 +53,8 @@ public struct FileSystemReport: Hashable, Sendable {
   var undescribedKind: String {
     if realtime == true { return "XFS on a real-time device" }
     if externalLog == true { return "XFS with its log on another device" }
-    guard type == "ext4", journal == true else { return type }
+    guard type == "ext4", journal != false else { return type }
+    if journal == nil { return "ext4 with an unknown journal" }
     switch externalJournal {
     case true?: return "ext4 with its journal on another device"
     case nil: return "ext4 with a journal that may lie on another device"
