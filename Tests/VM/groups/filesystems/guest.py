@@ -161,8 +161,6 @@ def expected_claim(variant, facts, offered):
     smallest, largest = offered
     if variant.offer == "software" and test_variant.has_software_writes:
         return (smallest, largest, facts["atomic_write_unit_max_opt"], largest)
-    if variant.claim == "block":
-        largest = BLOCK
     # Before software, XFS with reflink has one block, which newer kernels may move.
     moved = largest if variant.reflink else 0
     return (smallest, largest, largest, moved)
@@ -277,27 +275,24 @@ def ask(variant, path, writer, size, codes, when=""):
 def check_writes(variant, path, claim, sizes):
     """Each claimed size is written as it was claimed, and nothing else is."""
     most = claim[1] if claim else 0
-    durability = [] if variant.durable else ["--durable", "none"]
     for size in [size for size in {*sizes, most} if most and claim[0] <= size <= most]:
         data, before, place = os.urandom(size), content(path), size if size < most else 0
-        result = write_command(path, data, *durability, place=place)
+        result = write_command(path, data, place=place)
         name = f"{variant.name} write {size}"
         verdict(f"{name} exit code", result.code == 0, 0, f"{result.code} {result.errors.strip()}")
         check(f"{name} content", True, content(path) == before[:place] + data + before[place + size:])
         if result.code == 0:
-            check(f"{name} result", ("kernel", "yes" if variant.durable else "assumed", size),
+            check(f"{name} result", ("kernel", "yes", size),
                   tuple(result.json[key] for key in ("path", "power_fail_atomic", "bytes")))
-    if most and not variant.durable:
-        not_written(f"{variant.name} durable write", path, most)
-    not_written(f"{variant.name} write more than is claimed", path, 2 * most or BLOCK, durability)
-    not_written(f"{variant.name} write half a block", path, BLOCK // 2, durability)
-    if variant.claim == "unknown":
+    not_written(f"{variant.name} write more than is claimed", path, 2 * most or BLOCK)
+    not_written(f"{variant.name} write half a block", path, BLOCK // 2)
+    if variant.claim != "all":
         not_written(f"{variant.name} write a cluster", path, variant.cluster)
 
 
-def not_written(name, path, size, options=()):
+def not_written(name, path, size):
     before = content(path)
-    result = write_command(path, os.urandom(size), *options, place=0)
+    result = write_command(path, os.urandom(size), place=0)
     verdict(f"{name} is refused", result.code == 2, 2, f"{result.code} {result.output[:300]}")
     check(f"{name} wrote nothing", True, content(path) == before)
 
