@@ -38,7 +38,9 @@ let package = Package(
       name: "CNVMeAtomic",
       dependencies: ["CLibNVMe"],
       cSettings: [.define("_GNU_SOURCE")],
-      linkerSettings: [.linkedLibrary("blkid"), .linkedLibrary("devmapper")]
+      linkerSettings: [
+        .linkedLibrary("blkid"), .linkedLibrary("devmapper"), .linkedLibrary("uring"),
+      ]
     ),
     .target(
       name: "LinuxIO",

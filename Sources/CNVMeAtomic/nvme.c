@@ -51,3 +51,16 @@ int nvmeatomic_nsid(int descriptor) {
   if (nvme_get_nsid(descriptor, &nsid) < 0) return -errno;
   return nsid <= INT32_MAX ? (int)nsid : -ERANGE;
 }
+
+int nvmeatomic_io_command(int descriptor, const struct nvmeatomic_command *command) {
+  struct nvme_passthru_cmd64 arguments = {
+      .opcode = command->opcode,
+      .nsid = command->nsid,
+      .addr = (uint64_t)(uintptr_t)command->bytes,
+      .data_len = command->count,
+      .cdw10 = (uint32_t)command->first_block,
+      .cdw11 = (uint32_t)(command->first_block >> 32),
+      .cdw12 = command->dword12,
+  };
+  return status_or_errno(nvme_submit_io_passthru64(descriptor, &arguments, NULL));
+}

@@ -33,10 +33,11 @@ int nvmeatomic_close(int descriptor);
 /* In C because pwritev2(2) is invisible without _GNU_SOURCE. One segment. */
 int64_t nvmeatomic_pwritev2(int descriptor, const void *bytes, size_t count, int64_t offset,
                             int flags);
-/* These five are in C so that errno cannot be overwritten before it is read. */
+/* These six are in C so that errno cannot be overwritten before it is read. */
 int64_t nvmeatomic_read(int descriptor, void *bytes, size_t count);
 int64_t nvmeatomic_pread(int descriptor, void *bytes, size_t count, int64_t offset);
 int nvmeatomic_fsync(int descriptor);
+int nvmeatomic_fdatasync(int descriptor);
 /* Whether the file takes RWF_NOWAIT: 1 or 0, by a preadv2(2) of the first 64 KiB. In C
  * because preadv2(2) is invisible without _GNU_SOURCE. */
 int nvmeatomic_takes_nowait(int descriptor);
@@ -163,6 +164,54 @@ int nvmeatomic_identify_namespace(int descriptor, uint32_t nsid, uint8_t page[40
 int nvmeatomic_get_feature(int descriptor, uint8_t feature, uint32_t nsid, uint32_t *value);
 /* The namespace id the driver uses for this node. NVME_IOCTL_ID: no command reaches the device. */
 int nvmeatomic_nsid(int descriptor);
+
+/* One read, write or flush of a namespace, by NVMe's own words. */
+struct nvmeatomic_command {
+  uint8_t opcode; /* NVMEATOMIC_FLUSH, NVMEATOMIC_WRITE or NVMEATOMIC_READ */
+  uint32_t nsid;
+  void *bytes;
+  uint32_t count;       /* bytes */
+  uint64_t first_block; /* absolute in the namespace, also on a partition */
+  uint32_t dword12;     /* blocks minus one, NVMEATOMIC_FUA */
+};
+enum : uint8_t { NVMEATOMIC_FLUSH = 0x00, NVMEATOMIC_WRITE = 0x01, NVMEATOMIC_READ = 0x02 };
+enum : uint32_t { NVMEATOMIC_FUA = 1u << 30 };
+/* NVME_IOCTL_IO64_CMD by libnvme: 0, a positive NVMe status, or -errno. */
+int nvmeatomic_io_command(int descriptor, const struct nvmeatomic_command *command);
+
+/* ---- io_uring (ring.c) --------------------------------------------------------------------------- */
+
+/* liburing's headers redeclare kernel structures that other modules of the graph declare too, and
+ * its fast paths are inline functions and macros. Entries name registered file 0. */
+struct nvmeatomic_ring;
+struct nvmeatomic_ring_completion {
+  uint64_t token;
+  int32_t result; /* bytes, -errno, or for a command 0 or a positive NVMe status */
+};
+
+/* To be called on the thread that will use the ring. With `takes_commands` entries are twice as
+ * large (IORING_SETUP_SQE128, IORING_SETUP_CQE32). */
+int nvmeatomic_ring_create(uint32_t entries, bool takes_commands,
+                           struct nvmeatomic_ring **created);
+void nvmeatomic_ring_destroy(struct nvmeatomic_ring *ring);
+int nvmeatomic_ring_register_file(struct nvmeatomic_ring *ring, int descriptor);
+int nvmeatomic_ring_register_buffer(struct nvmeatomic_ring *ring, void *memory, size_t count);
+/* These queue one entry; false where there is no room. The memory is the caller's until the entry
+ * has completed. */
+bool nvmeatomic_ring_write(struct nvmeatomic_ring *ring, const void *bytes, uint32_t count,
+                           uint64_t offset, int flags, uint64_t token);
+bool nvmeatomic_ring_read(struct nvmeatomic_ring *ring, void *bytes, uint32_t count,
+                          uint64_t offset, uint64_t token);
+/* fdatasync(2). */
+bool nvmeatomic_ring_synchronize(struct nvmeatomic_ring *ring, uint64_t token);
+bool nvmeatomic_ring_command(struct nvmeatomic_ring *ring,
+                             const struct nvmeatomic_command *command, bool in_registered_buffer,
+                             uint64_t token);
+/* Hands over what is queued and waits for completions; how many entries were taken, or -errno. */
+int nvmeatomic_ring_submit(struct nvmeatomic_ring *ring, uint32_t wait_for);
+/* Takes completions off the ring; how many. */
+uint32_t nvmeatomic_ring_reap(struct nvmeatomic_ring *ring,
+                              struct nvmeatomic_ring_completion *completions, uint32_t capacity);
 
 /* ---- Process (process.c) --------------------------------------------------------------------- */
 

@@ -1,0 +1,116 @@
+#include "CNVMeAtomic.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <linux/nvme_ioctl.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct nvmeatomic_ring {
+  struct io_uring ring;
+};
+
+_Static_assert(sizeof(struct nvme_uring_cmd) == 72, "the command fills the second half of an entry");
+_Static_assert(offsetof(struct io_uring_sqe, cmd) == 48, "where the command begins");
+_Static_assert(offsetof(struct io_uring_sqe, buf_index) == 40, "beside the command, not in it");
+
+int nvmeatomic_ring_create(uint32_t entries, bool takes_commands,
+                           struct nvmeatomic_ring **created) {
+  struct nvmeatomic_ring *ring = calloc(1, sizeof *ring);
+  if (ring == NULL) return -ENOMEM;
+  const unsigned wide = takes_commands ? IORING_SETUP_SQE128 | IORING_SETUP_CQE32 : 0;
+  /* Completions wait for the one thread that asks for them (Linux 6.1); older kernels interrupt. */
+  const unsigned deferred = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+  int status = io_uring_queue_init(entries, &ring->ring, wide | deferred);
+  if (status == -EINVAL) status = io_uring_queue_init(entries, &ring->ring, wide);
+  if (status < 0) {
+    free(ring);
+    return status;
+  }
+  *created = ring;
+  return 0;
+}
+
+void nvmeatomic_ring_destroy(struct nvmeatomic_ring *ring) {
+  io_uring_queue_exit(&ring->ring);
+  free(ring);
+}
+
+int nvmeatomic_ring_register_file(struct nvmeatomic_ring *ring, int descriptor) {
+  return io_uring_register_files(&ring->ring, &descriptor, 1);
+}
+
+int nvmeatomic_ring_register_buffer(struct nvmeatomic_ring *ring, void *memory, size_t count) {
+  const struct iovec region = {.iov_base = memory, .iov_len = count};
+  return io_uring_register_buffers(&ring->ring, &region, 1);
+}
+
+static bool push(struct io_uring_sqe *sqe, uint64_t token) {
+  sqe->flags |= IOSQE_FIXED_FILE;
+  io_uring_sqe_set_data64(sqe, token);
+  return true;
+}
+
+bool nvmeatomic_ring_write(struct nvmeatomic_ring *ring, const void *bytes, uint32_t count,
+                           uint64_t offset, int flags, uint64_t token) {
+  struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
+  if (sqe == NULL) return false;
+  io_uring_prep_write(sqe, 0, bytes, count, offset);
+  sqe->rw_flags = flags;
+  return push(sqe, token);
+}
+
+bool nvmeatomic_ring_read(struct nvmeatomic_ring *ring, void *bytes, uint32_t count,
+                          uint64_t offset, uint64_t token) {
+  struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
+  if (sqe == NULL) return false;
+  io_uring_prep_read(sqe, 0, bytes, count, offset);
+  return push(sqe, token);
+}
+
+bool nvmeatomic_ring_synchronize(struct nvmeatomic_ring *ring, uint64_t token) {
+  struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
+  if (sqe == NULL) return false;
+  io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
+  return push(sqe, token);
+}
+
+bool nvmeatomic_ring_command(struct nvmeatomic_ring *ring,
+                             const struct nvmeatomic_command *command, bool in_registered_buffer,
+                             uint64_t token) {
+  struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
+  if (sqe == NULL) return false;
+  memset(sqe, 0, 128);
+  sqe->opcode = IORING_OP_URING_CMD;
+  sqe->cmd_op = NVME_URING_CMD_IO;
+  sqe->uring_cmd_flags = in_registered_buffer ? IORING_URING_CMD_FIXED : 0;
+  struct nvme_uring_cmd *into = (struct nvme_uring_cmd *)sqe->cmd;
+  into->opcode = command->opcode;
+  into->nsid = command->nsid;
+  into->addr = (uint64_t)(uintptr_t)command->bytes;
+  into->data_len = command->count;
+  into->cdw10 = (uint32_t)command->first_block;
+  into->cdw11 = (uint32_t)(command->first_block >> 32);
+  into->cdw12 = command->dword12;
+  return push(sqe, token);
+}
+
+int nvmeatomic_ring_submit(struct nvmeatomic_ring *ring, uint32_t wait_for) {
+  return io_uring_submit_and_wait(&ring->ring, wait_for);
+}
+
+uint32_t nvmeatomic_ring_reap(struct nvmeatomic_ring *ring,
+                              struct nvmeatomic_ring_completion *completions, uint32_t capacity) {
+  const unsigned shift = (ring->ring.flags & IORING_SETUP_CQE32) ? 1 : 0;
+  const unsigned ready = io_uring_cq_ready(&ring->ring);
+  const unsigned count = ready < capacity ? ready : capacity;
+  const unsigned head = *ring->ring.cq.khead;
+  const unsigned mask = *ring->ring.cq.kring_mask;
+  for (unsigned index = 0; index < count; index++) {
+    const struct io_uring_cqe *cqe = &ring->ring.cq.cqes[((head + index) & mask) << shift];
+    completions[index].token = cqe->user_data;
+    completions[index].result = cqe->res;
+  }
+  io_uring_cq_advance(&ring->ring, count);
+  return count;
+}

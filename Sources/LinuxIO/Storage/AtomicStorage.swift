@@ -1,0 +1,94 @@
+package import SystemPackage
+
+/// What writers need of whatever carries their operations: the kernel by system calls or by
+/// io_uring, a drive's own commands, memory in tests.
+///
+/// Nothing here decides: operations were planned before, and results are told as they are. One
+/// thread owns a storage. No call allocates.
+package protocol AtomicStorage: ~Copyable {
+  /// Operations that may be on their way at once; one more has room for a flush.
+  var depth: Int { get }
+
+  /// Takes an operation on; its memory stays the caller's and must live until it has completed.
+  ///
+  /// - Precondition: Fewer than ``depth`` + 1 operations are on their way.
+  mutating func push(_ operation: StorageOperation)
+
+  /// Hands over what was pushed, as one batch, and waits until so many operations completed that
+  /// ``next()`` has not told yet.
+  mutating func submit(waitingFor count: Int) throws(Errno)
+
+  /// A completed operation; `nil` when none is left to tell.
+  mutating func next() -> StorageCompletion?
+}
+
+/// One operation, as a value.
+@safe package struct StorageOperation {
+  /// What to do.
+  package enum Kind: UInt8, Sendable {
+    case read
+    /// An ordinary write, which may be torn.
+    case write
+    /// A write that is carried out whole or not at all.
+    case atomicWrite
+    /// Makes durable what has completed before.
+    case flush
+  }
+
+  package var kind: Kind
+  /// For writes: on stable storage when completed. `RWF_DSYNC`, or FUA.
+  package var isDurable = false
+  /// For writes: whether the memory lies in the region that was registered.
+  package var isRegistered = false
+  /// Names the operation in its completion.
+  package var token: UInt32
+  /// Bytes to read or write.
+  package var byteCount: UInt32 = 0
+  /// From the begin of the target.
+  package var offsetBytes: UInt64 = 0
+  /// Where the bytes are; the kernel writes there for a read only.
+  package var memory: UnsafeMutableRawPointer?
+
+  package init(_ kind: Kind, token: UInt32) {
+    self.kind = kind
+    self.token = token
+    unsafe memory = nil
+  }
+}
+
+/// What became of an operation.
+package enum StorageResult: Equatable, Sendable {
+  /// So many bytes, 0 for a flush: the kernel counts what files and block devices took.
+  case bytes(Int)
+  /// All of it: a command is carried out whole or fails.
+  case complete
+  /// The kernel's error.
+  case host(Errno)
+  /// The drive's status: status code type and status code, bits 10:0.
+  case device(UInt16)
+
+  /// A system call's result, or a completion entry's.
+  init(kernel value: Int64) {
+    self = value < 0 ? .host(Errno(rawValue: CInt(truncatingIfNeeded: -value))) : .bytes(Int(value))
+  }
+
+  /// A command's result: 0, a status, or an error number.
+  init(command value: Int64) {
+    if value > 0 {
+      self = .device(UInt16(truncatingIfNeeded: value & 0x7ff))
+    } else {
+      self = value < 0 ? Self(kernel: value) : .complete
+    }
+  }
+}
+
+/// The end of an operation.
+package struct StorageCompletion: Equatable, Sendable {
+  package var token: UInt32
+  package var result: StorageResult
+
+  package init(token: UInt32, result: StorageResult) {
+    self.token = token
+    self.result = result
+  }
+}

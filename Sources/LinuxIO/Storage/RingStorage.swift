@@ -1,0 +1,127 @@
+import CNVMeAtomic
+package import SystemPackage
+
+/// Many operations at a time by io_uring: `IORING_OP_WRITE`, or `IORING_OP_URING_CMD` with
+/// `NVME_URING_CMD_IO`. To be made on the thread that uses it.
+///
+/// Fixed buffers serve commands only: the kernel takes no `RWF_ATOMIC` with them.
+@safe package struct RingStorage: AtomicStorage, ~Copyable {
+  package let depth: Int
+  private let route: OperationRoute
+  private let ring: OpaquePointer
+  private let completions: UnsafeMutableBufferPointer<nvmeatomic_ring_completion>
+  private var taken = 0
+  private var told = 0
+
+  /// Two to this power operations is what the kernel takes at most (`IORING_MAX_ENTRIES`).
+  package static let mostEntries = 32768
+
+  /// Makes a ring for so many operations and one flush.
+  package init(_ route: OperationRoute, depth: Int) throws(Errno) {
+    precondition((1..<Self.mostEntries).contains(depth))
+    var made: OpaquePointer?
+    // SAFETY: the shim stores a ring only when it succeeds.
+    _ = try kernelValue(
+      unsafe nvmeatomic_ring_create(UInt32(depth + 1), route.namespace != nil, &made)
+    )
+    guard let ring = unsafe made else { throw .noMemory }
+    // SAFETY: the ring was just made, and lives until it is destroyed.
+    let status = unsafe nvmeatomic_ring_register_file(ring, route.descriptor)
+    if status < 0 {
+      unsafe nvmeatomic_ring_destroy(ring)
+      throw Errno(rawValue: -status)
+    }
+    self.depth = depth
+    self.route = route
+    unsafe self.ring = ring
+    unsafe completions = .allocate(capacity: depth + 1)
+    unsafe completions.initialize(repeating: nvmeatomic_ring_completion())
+  }
+
+  deinit {
+    // SAFETY: made and allocated in init, and nobody else has them.
+    unsafe nvmeatomic_ring_destroy(ring)
+    unsafe completions.deallocate()
+  }
+
+  /// Pins memory that commands are to be sent from; it outlives the ring.
+  package mutating func register(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) {
+    // SAFETY: the region is the caller's, who keeps it.
+    _ = try kernelValue(
+      unsafe nvmeatomic_ring_register_buffer(ring, memory.baseAddress, memory.count)
+    )
+  }
+
+  package mutating func push(_ operation: StorageOperation) {
+    precondition(enqueue(operation), "more operations than the ring was made for")
+  }
+
+  private func enqueue(_ operation: StorageOperation) -> Bool {
+    let token = UInt64(operation.token)
+    if let namespace = route.namespace {
+      var command = unsafe namespace.command(operation)
+      // SAFETY: the shim copies the command; its memory lives until it completes.
+      return unsafe nvmeatomic_ring_command(ring, &command, operation.isRegistered, token)
+    }
+    switch operation.kind {
+    case .flush:
+      return unsafe nvmeatomic_ring_synchronize(ring, token)
+    case .read:
+      // SAFETY: the operation's memory lives until it completes, and has as many bytes.
+      return unsafe nvmeatomic_ring_read(
+        ring,
+        operation.memory,
+        operation.byteCount,
+        operation.offsetBytes,
+        token
+      )
+    case .write, .atomicWrite:
+      let flags = route.flags(operation).rawValue
+      // SAFETY: as above.
+      return unsafe nvmeatomic_ring_write(
+        ring,
+        operation.memory,
+        operation.byteCount,
+        operation.offsetBytes,
+        flags,
+        token
+      )
+    }
+  }
+
+  package mutating func submit(waitingFor count: Int) throws(Errno) {
+    let missing = max(0, count - (taken - told))
+    while true {
+      // SAFETY: the ring lives as long as this value.
+      let status = unsafe nvmeatomic_ring_submit(ring, UInt32(missing))
+      if status >= 0 { return }
+      // What was queued stays queued.
+      if status != -Errno.interrupted.rawValue { throw Errno(rawValue: -status) }
+    }
+  }
+
+  package mutating func next() -> StorageCompletion? {
+    if told == taken {
+      // SAFETY: the array has as many places as the ring has entries.
+      let count = unsafe nvmeatomic_ring_reap(
+        ring,
+        completions.baseAddress,
+        UInt32(completions.count)
+      )
+      (taken, told) = (Int(count), 0)
+      if count == 0 { return nil }
+    }
+    // SAFETY: `told` is below `taken`, which is at most the array's count.
+    let completion = unsafe completions[told]
+    told += 1
+    return StorageCompletion(
+      token: UInt32(truncatingIfNeeded: completion.token),
+      result: result(completion.result)
+    )
+  }
+
+  private func result(_ value: Int32) -> StorageResult {
+    route.namespace == nil
+      ? StorageResult(kernel: Int64(value)) : StorageResult(command: Int64(value))
+  }
+}
