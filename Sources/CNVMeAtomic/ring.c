@@ -10,7 +10,7 @@ struct nvmeatomic_ring {
   struct io_uring ring;
 };
 
-_Static_assert(sizeof(struct nvme_uring_cmd) == 72, "the command fills the second half of an entry");
+_Static_assert(sizeof(struct nvme_uring_cmd) == 72, "fills an entry's second half");
 _Static_assert(offsetof(struct io_uring_sqe, cmd) == 48, "where the command begins");
 _Static_assert(offsetof(struct io_uring_sqe, buf_index) == 40, "beside the command, not in it");
 
@@ -113,4 +113,14 @@ uint32_t nvmeatomic_ring_reap(struct nvmeatomic_ring *ring,
   }
   io_uring_cq_advance(&ring->ring, count);
   return count;
+}
+
+void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t in_flight) {
+  while (in_flight > 0) {
+    const int status = io_uring_submit_and_wait(&ring->ring, 1);
+    if (status < 0 && status != -EINTR) return;
+    const unsigned ready = io_uring_cq_ready(&ring->ring);
+    io_uring_cq_advance(&ring->ring, ready);
+    in_flight -= ready < in_flight ? ready : in_flight;
+  }
 }

@@ -68,7 +68,14 @@ extension Failure {
         "read the range back, and report a kernel bug"
       )
     case .handleFailed:
-      (.io, "an earlier write failed", "read the range back before writing again")
+      (.io, "an earlier flush failed", "read everything back before writing again")
+    case .rangeUnknown:
+      (.io, "an earlier write there failed", "read the range back before writing again")
+    case .flushFailed(let error):
+      (.io, "the flush failed: \(error)", "read the range back: it is all old or all new")
+    case .readFailed(let error):
+      (.io, "the range could not be read: \(error)", "check the kernel log")
+    case .queueIsFull: (.busy, "the queue is full", "wait for a write to end")
     }
   }
 

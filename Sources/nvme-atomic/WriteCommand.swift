@@ -139,7 +139,7 @@ struct WriteCommand: ParsableCommand {
       "format": .string(Self.format),
       "path": .string(receipt.path.rawValue),
       "power_fail_atomic": .string(
-        receipt.powerFailAtomic.assumptions.isEmpty ? "yes" : "assumed"
+        receipt.powerFailAtomic.map { $0.assumptions.isEmpty ? "yes" : "assumed" } ?? "no"
       ),
       "durable": .optional(receipt.isDurable),
       "bytes": .number(receipt.lengthBytes),
@@ -148,9 +148,9 @@ struct WriteCommand: ParsableCommand {
           "offset": .number(receipt.offsetBytes), "length": .number(receipt.lengthBytes),
         ])
       ]),
-      "backing": .string(receipt.powerFailAtomic.backing.rawValue),
+      "backing": .optional(receipt.powerFailAtomic?.backing.rawValue),
       "assumptions": .array(
-        receipt.powerFailAtomic.assumptions.map { .string($0.description) }
+        (receipt.powerFailAtomic?.assumptions ?? []).map { .string($0.description) }
       ),
       "untorn_for_readers": .string(receipt.untorn.word),
       "explanation": explain

@@ -27,6 +27,6 @@ enum DocumentationExamples {
     var writer = try AtomicWriter(opening: report)
     let page = AlignedBuffer(copying: [UInt8](repeating: 0xdb, count: 16384))
     let receipt = try writer.write(page, atBytes: 16384, durability: .onReturn)
-    print(receipt.powerFailAtomic.backing, receipt.isDurable as Any)
+    print(receipt.powerFailAtomic?.backing as Any, receipt.isDurable as Any)
   }
 }

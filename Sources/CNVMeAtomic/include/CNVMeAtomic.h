@@ -179,7 +179,7 @@ enum : uint32_t { NVMEATOMIC_FUA = 1u << 30 };
 /* NVME_IOCTL_IO64_CMD by libnvme: 0, a positive NVMe status, or -errno. */
 int nvmeatomic_io_command(int descriptor, const struct nvmeatomic_command *command);
 
-/* ---- io_uring (ring.c) --------------------------------------------------------------------------- */
+/* ---- io_uring (ring.c) ------------------------------------------------------------------- */
 
 /* liburing's headers redeclare kernel structures that other modules of the graph declare too, and
  * its fast paths are inline functions and macros. Entries name registered file 0. */
@@ -212,6 +212,8 @@ int nvmeatomic_ring_submit(struct nvmeatomic_ring *ring, uint32_t wait_for);
 /* Takes completions off the ring; how many. */
 uint32_t nvmeatomic_ring_reap(struct nvmeatomic_ring *ring,
                               struct nvmeatomic_ring_completion *completions, uint32_t capacity);
+/* Waits for so many entries and forgets them. */
+void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t in_flight);
 
 /* ---- Process (process.c) --------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@ package import SystemPackage
 /// io_uring, a drive's own commands, memory in tests.
 ///
 /// Nothing here decides: operations were planned before, and results are told as they are. One
-/// thread owns a storage. No call allocates.
+/// thread owns a storage, which waits for what is on its way before it goes. No call allocates.
 package protocol AtomicStorage: ~Copyable {
   /// Operations that may be on their way at once; one more has room for a flush.
   var depth: Int { get }
@@ -20,6 +20,9 @@ package protocol AtomicStorage: ~Copyable {
 
   /// A completed operation; `nil` when none is left to tell.
   mutating func next() -> StorageCompletion?
+
+  /// Drops clean pages of a range from the page cache, where they keep direct writes away.
+  func dropPages(offset: UInt64, count: UInt64)
 }
 
 /// One operation, as a value.
@@ -52,6 +55,7 @@ package protocol AtomicStorage: ~Copyable {
   package init(_ kind: Kind, token: UInt32) {
     self.kind = kind
     self.token = token
+    // SAFETY: nothing is there to be read or written.
     unsafe memory = nil
   }
 }

@@ -41,20 +41,20 @@ package struct NamespaceAddress: Hashable, Sendable {
   /// NVM Command Set Specification 1.2, sections 3.2.4 and 3.2.6: starting LBA in dwords 10 and 11,
   /// the number of blocks minus one in bits 15:0 of dword 12, FUA in bit 30.
   func command(_ operation: StorageOperation) -> nvmeatomic_command {
-    var command = unsafe nvmeatomic_command()
-    unsafe command.nsid = nsid
-    if operation.kind == .flush {
-      unsafe command.opcode = NVMEATOMIC_FLUSH
-      return unsafe command
-    }
+    let isFlush = operation.kind == .flush
+    var dword12: UInt32 = 0
+    if !isFlush { dword12 = operation.byteCount >> UInt32(blockShift) - 1 }
+    if operation.isDurable { dword12 |= NVMEATOMIC_FUA }
     // SAFETY: the operation's memory lives until it completes, and has as many bytes.
-    unsafe command.bytes = operation.memory
-    unsafe command.opcode = operation.kind == .read ? NVMEATOMIC_READ : NVMEATOMIC_WRITE
-    unsafe command.count = operation.byteCount
-    unsafe command.first_block = firstBlock + operation.offsetBytes >> UInt64(blockShift)
-    unsafe command.dword12 = operation.byteCount >> UInt32(blockShift) - 1
-    if operation.isDurable { unsafe command.dword12 |= NVMEATOMIC_FUA }
-    return unsafe command
+    return unsafe nvmeatomic_command(
+      opcode: isFlush
+        ? NVMEATOMIC_FLUSH : operation.kind == .read ? NVMEATOMIC_READ : NVMEATOMIC_WRITE,
+      nsid: nsid,
+      bytes: operation.memory,
+      count: operation.byteCount,
+      first_block: isFlush ? 0 : firstBlock + operation.offsetBytes >> UInt64(blockShift),
+      dword12: dword12
+    )
   }
 }
 
@@ -64,5 +64,13 @@ extension OperationRoute {
     var flags: WriteFlags = operation.kind == .atomicWrite ? writeFlags.union(.atomic) : []
     if operation.isDurable { flags.formUnion(.dataSync) }
     return flags
+  }
+}
+
+extension OperationRoute {
+  /// `posix_fadvise(3)` with `POSIX_FADV_DONTNEED`: advice, whose failure changes nothing.
+  func dropPages(offset: UInt64, count: UInt64) {
+    guard namespace == nil else { return }
+    _ = nvmeatomic_drop_pages(descriptor, Int64(offset), Int64(count))
   }
 }

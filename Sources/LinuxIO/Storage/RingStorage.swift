@@ -12,6 +12,7 @@ package import SystemPackage
   private let completions: UnsafeMutableBufferPointer<nvmeatomic_ring_completion>
   private var taken = 0
   private var told = 0
+  private var inFlightCount = 0
 
   /// Two to this power operations is what the kernel takes at most (`IORING_MAX_ENTRIES`).
   package static let mostEntries = 32768
@@ -33,13 +34,16 @@ package import SystemPackage
     }
     self.depth = depth
     self.route = route
+    // SAFETY: the array is initialised at once, and both are freed with their one owner.
     unsafe self.ring = ring
     unsafe completions = .allocate(capacity: depth + 1)
     unsafe completions.initialize(repeating: nvmeatomic_ring_completion())
   }
 
   deinit {
-    // SAFETY: made and allocated in init, and nobody else has them.
+    // SAFETY: made and allocated in init, and nobody else has them. What is on its way may still
+    // read memory that its owner is about to free.
+    unsafe nvmeatomic_ring_drain(ring, UInt32(inFlightCount))
     unsafe nvmeatomic_ring_destroy(ring)
     unsafe completions.deallocate()
   }
@@ -54,17 +58,19 @@ package import SystemPackage
 
   package mutating func push(_ operation: StorageOperation) {
     precondition(enqueue(operation), "more operations than the ring was made for")
+    inFlightCount += 1
   }
 
   private func enqueue(_ operation: StorageOperation) -> Bool {
     let token = UInt64(operation.token)
     if let namespace = route.namespace {
-      var command = unsafe namespace.command(operation)
       // SAFETY: the shim copies the command; its memory lives until it completes.
+      var command = unsafe namespace.command(operation)
       return unsafe nvmeatomic_ring_command(ring, &command, operation.isRegistered, token)
     }
     switch operation.kind {
     case .flush:
+      // SAFETY: the ring lives as long as this value.
       return unsafe nvmeatomic_ring_synchronize(ring, token)
     case .read:
       // SAFETY: the operation's memory lives until it completes, and has as many bytes.
@@ -109,6 +115,7 @@ package import SystemPackage
         UInt32(completions.count)
       )
       (taken, told) = (Int(count), 0)
+      inFlightCount -= Int(count)
       if count == 0 { return nil }
     }
     // SAFETY: `told` is below `taken`, which is at most the array's count.
@@ -123,5 +130,9 @@ package import SystemPackage
   private func result(_ value: Int32) -> StorageResult {
     route.namespace == nil
       ? StorageResult(kernel: Int64(value)) : StorageResult(command: Int64(value))
+  }
+
+  package func dropPages(offset: UInt64, count: UInt64) {
+    route.dropPages(offset: offset, count: count)
   }
 }

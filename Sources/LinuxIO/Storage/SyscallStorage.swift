@@ -27,8 +27,8 @@ package struct SyscallStorage: AtomicStorage, ~Copyable {
 
   private func carryOut(_ operation: StorageOperation) -> StorageResult {
     if let namespace = route.namespace {
-      var command = unsafe namespace.command(operation)
       // SAFETY: the command's memory is the operation's, which lives through the call.
+      var command = unsafe namespace.command(operation)
       let status = unsafe nvmeatomic_io_command(route.descriptor, &command)
       return StorageResult(command: Int64(status))
     }
@@ -54,5 +54,9 @@ package struct SyscallStorage: AtomicStorage, ~Copyable {
         )
       )
     }
+  }
+
+  package func dropPages(offset: UInt64, count: UInt64) {
+    route.dropPages(offset: offset, count: count)
   }
 }

@@ -4,6 +4,9 @@
   public let byteCount: Int
 
   private let memory: UnsafeMutableRawBufferPointer
+  /// Who owns the memory where the buffer does not.
+  let region: BufferRegion?
+  private let piece: Int
 
   /// As much as the largest page of any architecture: `stx_dio_mem_align` is never more.
   private static let alignmentBytes = 65_536
@@ -12,6 +15,8 @@
   public init(byteCount: Int) {
     precondition(byteCount >= 0)
     self.byteCount = byteCount
+    region = nil
+    piece = 0
     // SAFETY: initialised at once, and freed by the one owner.
     unsafe memory = .allocate(byteCount: max(byteCount, 1), alignment: Self.alignmentBytes)
     unsafe memory.initializeMemory(as: UInt8.self, repeating: 0)
@@ -24,9 +29,25 @@
     unsafe memory.copyBytes(from: bytes)
   }
 
+  /// A piece of a region that is registered with a ring, which the piece keeps alive.
+  init(in region: BufferRegion, piece: Int) {
+    byteCount = region.pieceByteCount
+    // SAFETY: the region outlives the piece, which holds it.
+    unsafe memory = region.memory(ofPiece: piece)
+    self.region = region
+    self.piece = piece
+  }
+
   deinit {
+    if let region { return region.giveBack(piece) }
     // SAFETY: allocated in init, and nobody else has it.
     unsafe memory.deallocate()
+  }
+
+  /// Where the bytes begin; valid as long as the buffer.
+  var base: UnsafeMutableRawPointer {
+    // SAFETY: the memory is never empty.
+    unsafe memory.baseAddress.unsafelyUnwrapped
   }
 
   /// Lends the bytes for reading.
@@ -43,5 +64,43 @@
   ) throws(Failure) -> Result {
     // SAFETY: the memory outlives the call, and `mutating` makes this the only access.
     unsafe try body(UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
+  }
+}
+
+/// Memory in equal pieces, which a queue lends and a ring has registered. One thread uses it.
+@safe final class BufferRegion {
+  let pieceByteCount: Int
+  private let memory: UnsafeMutableRawBufferPointer
+  private var free: [Int]
+  private let strideBytes: Int
+
+  init(pieces: Int, pieceByteCount: Int) {
+    self.pieceByteCount = pieceByteCount
+    strideBytes = (max(pieceByteCount, 1) + 4095) / 4096 * 4096
+    // SAFETY: initialised at once, and freed with its owner.
+    unsafe memory = .allocate(byteCount: strideBytes * pieces, alignment: 65_536)
+    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0)
+    free = Array((0..<pieces).reversed())
+  }
+
+  deinit {
+    // SAFETY: the last piece is back: each keeps the region alive.
+    unsafe memory.deallocate()
+  }
+
+  var bytes: UnsafeMutableRawBufferPointer { unsafe memory }
+
+  func memory(ofPiece piece: Int) -> UnsafeMutableRawBufferPointer {
+    let start = piece * strideBytes
+    // SAFETY: within the region, as pieces are numbered below their count.
+    return unsafe UnsafeMutableRawBufferPointer(rebasing: memory[start..<start + strideBytes])
+  }
+
+  func takeOne() -> AlignedBuffer? {
+    free.popLast().map { AlignedBuffer(in: self, piece: $0) }
+  }
+
+  func giveBack(_ piece: Int) {
+    free.append(piece)
   }
 }

@@ -22,13 +22,21 @@ public enum AtomicWriteError: Error, Hashable, Sendable {
   case outcomeUnknown(SystemError)
   /// The kernel wrote less than asked, which an atomic write must never do.
   case shortWrite(writtenBytes: Int, requestedBytes: Int)
-  /// An earlier write on this handle ended with an unknown outcome.
+  /// A flush failed before: nobody knows what is durable, and the handle takes no more writes.
   case handleFailed
+  /// An earlier write in this range ended with an unknown outcome: read it back first.
+  case rangeUnknown
+  /// The flush that should have made the write durable failed.
+  case flushFailed(SystemError)
+  /// The range could not be read.
+  case readFailed(SystemError)
+  /// As many writes are on their way as the queue has places; wait for one.
+  case queueIsFull
 
   /// What is known of the bytes on the target.
   public var outcome: Outcome {
     switch self {
-    case .outcomeUnknown, .shortWrite: .unknown
+    case .outcomeUnknown, .shortWrite, .flushFailed: .unknown
     default: .notWritten
     }
   }

@@ -7,7 +7,9 @@ struct WriteText {
   init(_ receipt: WriteReceipt, _ target: String) {
     let promise = receipt.powerFailAtomic
     let atomic =
-      promise.assumptions.first.map { "assumed (\($0))" } ?? "yes, by \(promise.backing.rawValue)"
+      promise.map { promise in
+        promise.assumptions.first.map { "assumed (\($0))" } ?? "yes, by \(promise.backing.rawValue)"
+      } ?? "no"
     let text =
       "\(target): \(ByteText(receipt.lengthBytes)) at \(receipt.offsetBytes) by RWF_ATOMIC; "
       + "power-fail atomic: \(atomic); untorn for readers: \(receipt.untorn.text); "

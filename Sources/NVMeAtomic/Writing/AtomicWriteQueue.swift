@@ -1,0 +1,225 @@
+import LinuxIO
+import SystemPackage
+
+/// Keeps many atomic writes to one target on their way, by io_uring, from one thread.
+///
+/// Each write is planned before any system call, is one `IORING_OP_WRITE` with `RWF_ATOMIC` or one
+/// NVMe Write command, and is never split or downgraded. Buffers are taken and always given back.
+///
+/// Writes that overlap are carried out in the order in which they were submitted. Neighbours are
+/// kept out of one batch where the kernel would join and refuse them. With
+/// ``Durability/onReturn`` and several places writes share flushes: each is told by ``next()``
+/// only after a flush that began after its own end. With one place each carries `RWF_DSYNC` or FUA,
+/// as it does where nothing below caches writes.
+///
+/// To be made on the thread that uses it. When it goes, it waits for what is on its way.
+public struct AtomicWriteQueue: ~Copyable {
+  /// What is written to, which other queues and writers may share.
+  public let openTarget: AtomicTarget
+  private var engine: WriteEngine<RingStorage>
+  // After the engine, so that nothing is on its way when buffers are freed.
+  private var buffers: InFlightBuffers
+  private let region: BufferRegion?
+  private var admission: WriteAdmission
+
+  /// Makes a queue on a target that is open.
+  ///
+  /// - Parameters:
+  ///   - target: What to write to.
+  ///   - depth: How many writes may be on their way, 1 to 4096.
+  ///   - durability: When a write that ``next()`` tells of survives a power failure.
+  ///   - bufferBytes: Where given, the queue owns so many buffers as it has places, each of so many
+  ///     bytes, for ``takeBuffer()``. On the passthrough path they are registered with the ring.
+  ///   - isStrict: Refuses writes whose promise would rest on an assumption.
+  /// - Throws: ``AtomicWriteError/notWritten(_:)`` where the kernel has no room for the ring.
+  public init(
+    _ target: AtomicTarget,
+    depth: Int = 32,
+    durability: Durability = .none,
+    bufferBytes: Int? = nil,
+    isStrict: Bool = false
+  ) throws(AtomicWriteError) {
+    precondition((1...4096).contains(depth))
+    let region = bufferBytes.map { BufferRegion(pieces: depth, pieceByteCount: $0) }
+    // The kernel takes no fixed buffers with `RWF_ATOMIC`.
+    let storage = try Self.makeStorage(
+      target,
+      depth,
+      registering: target.path == .passthrough ? region : nil
+    )
+    let isDurable = durability == .onReturn
+    let sharesFlushes = isDurable && depth > 1 && target.gainsByFlushing
+    openTarget = target
+    self.region = region
+    buffers = InFlightBuffers(places: depth)
+    admission = WriteAdmission(target, durability: durability, isStrict: isStrict)
+    engine = WriteEngine(
+      storage,
+      .init(
+        isAtomic: target.path != .plain,
+        isDurable: isDurable && !sharesFlushes,
+        sharesFlushes: sharesFlushes,
+        keepsNeighboursApart: target.losesNeighbours
+      )
+    )
+  }
+
+  private static func makeStorage(
+    _ target: AtomicTarget,
+    _ depth: Int,
+    registering region: BufferRegion?
+  ) throws(AtomicWriteError) -> RingStorage {
+    do throws(Errno) {
+      var storage = try RingStorage(target.route, depth: depth)
+      // SAFETY: the queue keeps the region longer than the ring.
+      if let region { unsafe try storage.register(region.bytes) }
+      return storage
+    } catch {
+      throw .notWritten(SystemError(error))
+    }
+  }
+
+  /// Writes that were submitted and not told of yet.
+  public var inFlight: Int { engine.inFlightCount }
+  /// Writes that the kernel refused beside their neighbours and that were sent again singly.
+  public var resentCount: Int { engine.resentCount }
+  /// Who keeps the writes of the last length whole; `nil` before the first, and for plain writes.
+  public var promise: PathPromise? { admission.promise }
+
+  /// One of the queue's own buffers; `nil` when all are taken, or it has none.
+  public mutating func takeBuffer() -> AlignedBuffer? {
+    region?.takeOne()
+  }
+
+  /// Begins to write the whole buffer at `offset`, all or nothing.
+  ///
+  /// - Parameters:
+  ///   - buffer: Taken, and given back by ``next()`` or with the refusal.
+  ///   - offset: Bytes from the begin of the target.
+  ///   - tag: Given back with the buffer.
+  /// - Returns: `nil` when the write was begun; else why not, and the buffer. Nothing was written.
+  /// - Complexity: A system call only where earlier writes are in the way. No allocation for the
+  ///   second and further writes of a length.
+  public mutating func submit(
+    _ buffer: consuming AlignedBuffer,
+    atBytes offset: UInt64,
+    tag: UInt64 = 0
+  ) -> RefusedWrite? {
+    let count = buffer.byteCount
+    do throws(AtomicWriteError) {
+      guard engine.hasRoom else { throw .queueIsFull }
+      try admission.admit(offset: offset, length: UInt64(count))
+      try openTarget.check(offset: offset, length: UInt64(count))
+      let isRegistered = region != nil && buffer.region === region
+      let slot: Int
+      do throws(Errno) {
+        // SAFETY: the buffer is kept until the write has ended.
+        slot = unsafe try engine.begin(
+          buffer.base,
+          byteCount: count,
+          atBytes: offset,
+          isRegistered: isRegistered
+        )
+      } catch {
+        throw .notWritten(SystemError(error))
+      }
+      buffers.put(buffer, tag, offset, at: slot)
+      return nil
+    } catch {
+      return RefusedWrite(buffer: buffer, error: error)
+    }
+  }
+
+  /// Hands over what was submitted, waits for the next write to end, in whatever order they do,
+  /// and gives its buffer back; `nil` when none is on its way.
+  ///
+  /// - Throws: ``AtomicWriteError/outcomeUnknown(_:)`` where io_uring itself fails.
+  /// - Complexity: A system call where none has ended yet. No allocation.
+  public mutating func next() throws(AtomicWriteError) -> CompletedWrite? {
+    let ended: WriteEngine<RingStorage>.Ended?
+    do throws(Errno) {
+      ended = try engine.next()
+    } catch {
+      openTarget.close()
+      throw .outcomeUnknown(SystemError(error))
+    }
+    guard let ended else { return nil }
+    var completed = buffers.take(at: ended.slot)
+    if let failure = ended.failure {
+      completed.error = openTarget.error(
+        failure,
+        offset: completed.offsetBytes,
+        length: UInt64(completed.buffer.byteCount),
+        isDurable: engine.rules.isDurable
+      )
+    }
+    return completed
+  }
+
+  /// Makes durable what was written before, by whichever writer of the target.
+  ///
+  /// - Precondition: Nothing is on its way.
+  /// - Throws: ``AtomicWriteError/flushFailed(_:)``; the target then takes no more writes.
+  public mutating func flush() throws(AtomicWriteError) {
+    precondition(inFlight == 0)
+    try openTarget.check(flush: engine.flush())
+  }
+}
+
+/// A write that was not begun.
+@frozen public struct RefusedWrite: ~Copyable {
+  /// The buffer, as it was given.
+  public var buffer: AlignedBuffer
+  /// Why.
+  public let error: AtomicWriteError
+}
+
+/// A write that has ended.
+@frozen public struct CompletedWrite: ~Copyable {
+  /// The buffer, as it was given.
+  public var buffer: AlignedBuffer
+  /// As it was given.
+  public let tag: UInt64
+  /// Where in the target.
+  public let offsetBytes: UInt64
+  /// Why the write is not known to have been done; `nil` when it was.
+  public var error: AtomicWriteError?
+}
+
+/// The buffers of writes that are on their way, by place.
+@safe private struct InFlightBuffers: ~Copyable {
+  private let places: UnsafeMutableBufferPointer<CompletedWrite?>
+
+  init(places count: Int) {
+    // SAFETY: every place is initialised at once, and freed with the one owner.
+    unsafe places = .allocate(capacity: count)
+    for index in 0..<count { unsafe places.initializeElement(at: index, to: nil) }
+  }
+
+  deinit {
+    // SAFETY: every place is initialised, and nobody else has them.
+    unsafe places.deinitialize()
+    unsafe places.deallocate()
+  }
+
+  mutating func put(
+    _ buffer: consuming AlignedBuffer,
+    _ tag: UInt64,
+    _ offset: UInt64,
+    at place: Int
+  ) {
+    // SAFETY: places are numbered as the engine's slots are.
+    unsafe places[place] = CompletedWrite(
+      buffer: buffer,
+      tag: tag,
+      offsetBytes: offset,
+      error: nil
+    )
+  }
+
+  mutating func take(at place: Int) -> CompletedWrite {
+    // SAFETY: the engine tells of a slot once after each write that was begun in it.
+    guard let completed = unsafe places[place].take() else { preconditionFailure() }
+    return completed
+  }
+}

@@ -1,0 +1,147 @@
+import LinuxIO
+
+/// Holds each write to the plan before any system call, and remembers the plan for the next one of
+/// the same length: what holds for every page of a length is then decided by a few comparisons.
+///
+/// Never more generous than ``Planner``: what is not remembered is asked anew.
+struct WriteAdmission: Sendable {
+  private let limits: TargetLimits
+  private let path: WritePath
+  private let durability: Durability
+  private let isStrict: Bool
+  /// No byte at or beyond this one may be written: `RLIMIT_FSIZE` would shorten the write.
+  private let fileSizeLimitBytes: UInt64
+
+  /// The length remembered; none is so long.
+  private var lengthBytes = UInt64.max
+  private var lastOffsetBytes: UInt64 = 0
+  private var alignmentBytes: UInt64 = 1
+  /// Lines that each write is held to one by one; `nil` where no aligned write crosses any.
+  private var lines: AtomicBoundary?
+  private var startBytes: UInt64 = 0
+  /// Who keeps writes of the remembered length whole; `nil` for a plain write, which nobody does.
+  private(set) var promise: PathPromise?
+  /// The verdict on readers, where it is the same for every write of the remembered length.
+  private var untornOfEvery: PathVerdict?
+
+  init(
+    _ target: AtomicTarget,
+    durability: Durability,
+    isStrict: Bool
+  ) {
+    limits = target.report.limits
+    path = target.path
+    self.durability = durability
+    self.isStrict = isStrict
+    // `generic_write_checks` cuts the write short after the check for `RWF_ATOMIC`.
+    fileSizeLimitBytes =
+      target.report.kind == .file ? HostProcess.fileSizeLimitBytes : .max
+  }
+
+  /// Lets the write pass, or says why not.
+  mutating func admit(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
+    guard length == lengthBytes, offset <= lastOffsetBytes, offset % alignmentBytes == 0,
+      lines?.contains(startBytes: startBytes + offset, lengthBytes: length) ?? true
+    else { return try plan(offset: offset, length: length) }
+  }
+
+  /// Whether readers of an admitted write see all old or all new bytes.
+  func untorn(offset: UInt64, length: UInt64) -> PathVerdict {
+    if length == lengthBytes, let untornOfEvery { return untornOfEvery }
+    return untorn(.one(offsetBytes: offset, lengthBytes: length))
+  }
+
+  private func untorn(_ range: WriteRequest.Range) -> PathVerdict {
+    if path == .plain { return .fails(.buffered) }
+    let plan = Planner(limits).plan(
+      WriteRequest(range, promises: [.powerFailAtomic, .untorn], writer: .rwfAtomic)
+    )
+    return path == .passthrough ? plan.passthrough : plan.kernel
+  }
+
+  /// Asks the planner, and remembers what is true of every write of this length.
+  private mutating func plan(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
+    lengthBytes = .max
+    let range = WriteRequest.Range.one(offsetBytes: offset, lengthBytes: length)
+    if path == .plain {
+      try checkPlain(offset: offset, length: length)
+      remember(length, alignment: UInt64(limits.statx?.dioOffsetAlign ?? 1), nil, nil)
+      return
+    }
+    promise = try AtomicWriter.promise(
+      for: range,
+      on: limits,
+      path: path,
+      durability: durability,
+      isStrict: isStrict
+    )
+    let (end, _) = offset.addingReportingOverflow(length)
+    try checkFileSizeLimit(endBytes: end)
+    let page = WriteRequest.Range.everyPage(sizeBytes: length)
+    let everyPage = try? AtomicWriter.promise(
+      for: page,
+      on: limits,
+      path: path,
+      durability: durability,
+      isStrict: isStrict
+    )
+    if everyPage != nil, everyPage == promise {
+      remember(length, alignment: length, nil, promise)
+    } else if path == .passthrough, let device = limits.drive.limits,
+      device.powerFailSource != .vendor
+    {
+      // What is left to decide by the offset: blocks and lines.
+      let block = UInt64(device.logicalBlockSize.bytes)
+      remember(length, alignment: block, device.powerFailBoundary, promise)
+    }
+  }
+
+  private mutating func remember(
+    _ length: UInt64,
+    alignment: UInt64,
+    _ lines: AtomicBoundary?,
+    _ promise: PathPromise?
+  ) {
+    var most = min(UInt64(Int64.max), fileSizeLimitBytes)
+    if limits.filesystem?.type == "ext4" {
+      most = min(most, (limits.filesystem?.blockSize ?? 0).multipliedOrMax(by: UInt64(UInt32.max)))
+    }
+    if !limits.kind.isFile {
+      guard let size = limits.sizeBytes else { return }
+      most = min(most, size)
+    }
+    guard most >= length, let start = limits.startBytes ?? (lines == nil ? 0 : nil) else { return }
+    self.lines = lines
+    startBytes = start
+    alignmentBytes = max(alignment, 1)
+    lastOffsetBytes = most - length
+    self.promise = promise
+    lengthBytes = length
+    let every = untorn(.everyPage(sizeBytes: length))
+    untornOfEvery = every == untorn(.one(offsetBytes: 0, lengthBytes: length)) ? every : nil
+  }
+
+  private func checkFileSizeLimit(endBytes: UInt64) throws(AtomicWriteError) {
+    guard endBytes > fileSizeLimitBytes else { return }
+    throw .refused(.exceedsFileSizeLimit(endBytes: endBytes, limitBytes: fileSizeLimitBytes))
+  }
+
+  /// A plain write promises nothing, but it must be one that the kernel takes as direct I/O.
+  private func checkPlain(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
+    let block = UInt64(limits.statx?.dioOffsetAlign ?? 0)
+    if block == 0 { throw .refused(.noDirectIO) }
+    if length == 0 { throw .refused(.empty) }
+    if length % block != 0 {
+      throw .refused(.partialBlock(lengthBytes: length, blockBytes: block))
+    }
+    if offset % block != 0 {
+      throw .refused(.misaligned(offsetBytes: offset, alignmentBytes: block))
+    }
+    let (end, overflow) = offset.addingReportingOverflow(length)
+    if overflow || end > UInt64(Int64.max) { throw .refused(.overflows) }
+    if !limits.kind.isFile, let size = limits.sizeBytes, end > size {
+      throw .refused(.beyondEnd(endBytes: end, sizeBytes: size))
+    }
+    try checkFileSizeLimit(endBytes: end)
+  }
+}
