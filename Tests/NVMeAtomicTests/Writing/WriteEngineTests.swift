@@ -1,0 +1,214 @@
+import LinuxIO
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import NVMeAtomic
+
+/// The rules of writes on their way, on a drive in memory that ends them in any order.
+@Suite struct WriteEngineTests {
+  static let seeds: [UInt64] = (0..<40).map { $0 }
+  private static let block = 512
+  private static let blocks = 16
+
+  /// Writes random blocks; what each place was last given, and what was told to be done by when.
+  private struct Run {
+    var journal: MemoryStorage.Journal
+    var model: [UInt8]
+    var failures: [UInt64: WriteFailure] = [:]
+    var told = 0
+    var resent = 0
+    /// Writes told of between one write's begin and its end, at most.
+    var longestWait = 0
+
+    /// `onTold` is called with each write told of, and its bytes.
+    init(
+      _ rules: WriteEngine<MemoryStorage>.Rules,
+      depth: Int,
+      writes: Int = 200,
+      seed: UInt64,
+      isSequential: Bool = false,
+      _ prepare: (MemoryStorage.Journal) -> Void = { _ in },
+      onTold: (MemoryStorage.Journal, Int, UInt8) -> Void = { _, _, _ in }
+    ) throws {
+      journal = MemoryStorage.Journal(byteCount: block * blocks)
+      prepare(journal)
+      model = journal.bytes
+      var random = SplitMix64(seed)
+      let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: depth * block, alignment: 16)
+      defer { memory.deallocate() }
+      var free = Array(0..<depth)
+      var places: [Int: (memory: Int, block: Int, byte: UInt8, number: Int, toldBefore: Int)] = [:]
+      var engine = WriteEngine(
+        MemoryStorage(journal, depth: depth, seed: seed &+ 1),
+        rules
+      )
+
+      func tell(_ ended: WriteEngine<MemoryStorage>.Ended) throws {
+        let removed = places.removeValue(forKey: ended.slot)
+        let write = try #require(removed, "told of no write")
+        free.append(write.memory)
+        told += 1
+        longestWait = max(longestWait, told - write.toldBefore)
+        if let failure = ended.failure {
+          failures[UInt64(write.number)] = failure
+        } else {
+          onTold(journal, write.block, write.byte)
+        }
+      }
+
+      for number in 0..<writes {
+        while free.isEmpty {
+          let ended = try engine.next()
+          try tell(try #require(ended))
+        }
+        let place = free.removeLast()
+        let target = isSequential ? number % blocks : Int(random.next() % UInt64(blocks))
+        let byte = UInt8(truncatingIfNeeded: number &+ 1)
+        let piece = UnsafeMutableRawBufferPointer(
+          rebasing: memory[place * block..<(place + 1) * block]
+        )
+        piece.copyBytes(from: repeatElement(byte, count: block))
+        model.replaceSubrange(target * block..<(target + 1) * block, with: piece)
+        let slot = try engine.begin(
+          try #require(piece.baseAddress),
+          byteCount: block,
+          atBytes: UInt64(target * block)
+        )
+        #expect(places[slot] == nil, "a slot was given twice")
+        places[slot] = (place, target, byte, number, told)
+        #expect(engine.inFlightCount == places.count)
+      }
+      while let ended = try engine.next() { try tell(ended) }
+      #expect(places.isEmpty)
+      #expect(told == writes)
+      resent = engine.resentCount
+    }
+  }
+
+  @Test(arguments: [1, 2, 7, 32], seeds)
+  func overlappingWritesEndInTheOrderGiven(depth: Int, seed: UInt64) throws {
+    let run = try Run(.init(), depth: depth, seed: seed)
+    #expect(run.journal.bytes == run.model, "seed \(seed)")
+    #expect(run.failures.isEmpty)
+    #expect(run.journal.mostInFlight > min(depth, 8) / 2)
+  }
+
+  @Test(arguments: [2, 7, 32], seeds)
+  func aSharedFlushIsToldOnlyAfterOneThatBeganLater(depth: Int, seed: UInt64) throws {
+    // At the moment of being told, stable storage holds these bytes or newer ones.
+    var numbers: [UInt8: Int] = [:]
+    for number in 0..<200 { numbers[UInt8(truncatingIfNeeded: number &+ 1)] = number }
+    let run = try Run(
+      .init(sharesFlushes: true),
+      depth: depth,
+      seed: seed,
+      onTold: {
+        journal,
+        block,
+        byte in
+        let kept = journal.stable[block * Self.block]
+        let (keptNumber, toldNumber) = (numbers[kept] ?? -1, numbers[byte] ?? 0)
+        #expect(keptNumber >= toldNumber, "seed \(seed): told durable, and lost")
+      }
+    )
+    #expect(run.journal.stable == run.model)
+    let flushes = run.journal.events.filter {
+      if case .pushed(_, .flush) = $0 { true } else { false }
+    }
+    #expect(flushes.count < 200, "no flush was shared")
+  }
+
+  @Test(arguments: seeds)
+  func aDurableWriteCarriesItsFlag(seed: UInt64) throws {
+    let run = try Run(.init(isDurable: true), depth: 1, seed: seed)
+    #expect(run.journal.stable == run.model)
+    #expect(
+      !run.journal.events.contains { if case .pushed(_, .flush) = $0 { true } else { false } }
+    )
+  }
+
+  /// The trap: without the rule a sequential load loses every write of a batch.
+  @Test func neighboursInOneBatchAreRefusedTogether() throws {
+    let run = try Run(.init(), depth: 8, seed: 1, isSequential: true) {
+      $0.joinedLimit = Self.block
+    }
+    #expect(run.failures.values.contains(.result(.host(.invalidArgument))))
+  }
+
+  @Test(arguments: [2, 7, 32], seeds)
+  func neighboursAreKeptApart(depth: Int, seed: UInt64) throws {
+    for isSequential in [true, false] {
+      let run = try Run(
+        .init(keepsNeighboursApart: true),
+        depth: depth,
+        seed: seed,
+        isSequential: isSequential,
+        { $0.joinedLimit = Self.block }
+      )
+      #expect(run.failures.isEmpty, "seed \(seed)")
+      #expect(run.journal.bytes == run.model, "seed \(seed)")
+      #expect(run.resent == 0, "seed \(seed): what is apart is not refused")
+    }
+  }
+
+  /// Merging can happen beyond the batch too, in a scheduler: the refused one is sent by itself.
+  @Test(arguments: [2, 7, 32], seeds)
+  func whatWasJoinedAllTheSameIsSentAlone(depth: Int, seed: UInt64) throws {
+    let run = try Run(.init(keepsNeighboursApart: true), depth: depth, seed: seed) {
+      for number in stride(from: 0, to: 150, by: 11) {
+        $0.results[number] = .host(.invalidArgument)
+      }
+    }
+    #expect(run.journal.bytes == run.model, "seed \(seed)")
+    #expect(run.resent > 0)
+    #expect(run.longestWait <= 8 * depth + 40, "seed \(seed): it waited while others went ahead")
+    // Twice refused, the second time with nothing beside it: that is reported.
+    #expect(run.failures.values.allSatisfy { $0 == .result(.host(.invalidArgument)) })
+  }
+
+  @Test func withoutNeighboursARefusalIsReportedAtOnce() throws {
+    let run = try Run(.init(), depth: 4, seed: 3) { $0.results[5] = .host(.invalidArgument) }
+    #expect(run.failures.count == 1)
+    #expect(run.resent == 0)
+  }
+
+  @Test(arguments: [1, 4])
+  func whatIsBusyIsTriedAgainAndThenReported(depth: Int) throws {
+    let once = try Run(.init(), depth: depth, seed: 5) {
+      $0.results[3] = .host(.resourceTemporarilyUnavailable)
+    }
+    #expect(once.failures.isEmpty)
+    #expect(once.journal.events.contains { if case .droppedPages = $0 { true } else { false } })
+    let always = try Run(.init(), depth: depth, writes: 1, seed: 5) {
+      for number in 0..<20 { $0.results[number] = .host(.resourceTemporarilyUnavailable) }
+    }
+    #expect(always.failures[0] == .result(.host(.resourceTemporarilyUnavailable)))
+    #expect(always.journal.events.count { if case .pushed = $0 { true } else { false } } == 8)
+  }
+
+  @Test(arguments: [StorageResult.bytes(256), .bytes(0), .host(.ioError), .device(0x280)])
+  func whatFailsIsToldOnceAndNeverRepeated(result: StorageResult) throws {
+    for depth in [1, 8] {
+      let run = try Run(.init(), depth: depth, writes: 50, seed: 9) { $0.results[7] = result }
+      #expect(Array(run.failures.values) == [.result(result)])
+      #expect(run.journal.events.count { if case .pushed = $0 { true } else { false } } == 50)
+    }
+  }
+
+  @Test func aFailedFlushFailsEveryWriteThatRestsOnIt() throws {
+    // The first eight operations are writes; a flush is among the next ones.
+    var failed = 0
+    for number in 4..<24 {
+      let run = try Run(.init(sharesFlushes: true), depth: 8, writes: 40, seed: 11) {
+        $0.results[number] = .host(.ioError)
+      }
+      let flushes = run.failures.values.filter { $0 == .flush(.host(.ioError)) }.count
+      let writes = run.failures.values.filter { $0 == .result(.host(.ioError)) }.count
+      #expect(flushes + writes == run.failures.count)
+      #expect(flushes > 0 || writes == 1)
+      failed = max(failed, flushes)
+    }
+    #expect(failed > 1, "no shared flush failed")
+  }
+}
