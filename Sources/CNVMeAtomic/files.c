@@ -66,6 +66,8 @@ int nvmeatomic_takes_nowait(int descriptor) {
 
 int nvmeatomic_fsync(int descriptor) { return result(fsync(descriptor)); }
 
+int nvmeatomic_syncfs(int descriptor) { return result(syncfs(descriptor)); }
+
 int nvmeatomic_fdatasync(int descriptor) { return result(fdatasync(descriptor)); }
 
 int64_t nvmeatomic_readlink(const char *path, char *target, size_t capacity) {

@@ -100,6 +100,11 @@ package struct OwnedFileDescriptor: ~Copyable {
     try kernelValue(nvmeatomic_takes_nowait(rawValue)) == 1
   }
 
+  /// Has the whole filesystem written out. The corresponding system call is `syncfs(2)`.
+  package func synchronizeFileSystem() throws(Errno) {
+    _ = try kernelValue(nvmeatomic_syncfs(rawValue))
+  }
+
   /// The corresponding system call is `fsync(2)`.
   package func synchronize() throws(Errno) {
     _ = try kernelValue(nvmeatomic_fsync(rawValue))

@@ -29,6 +29,26 @@ package enum HostProcess {
     usleep(milliseconds * 1000)
   }
 
+  /// Time since some moment, in nanoseconds. `clock_gettime(2)` with `CLOCK_MONOTONIC`.
+  package static var monotonicNanoseconds: UInt64 { nvmeatomic_monotonic_nanoseconds() }
+
+  /// What this process has used so far. The corresponding system call is `getrusage(2)`.
+  package static var processorNanoseconds: (user: UInt64, system: UInt64) {
+    var (user, system): (UInt64, UInt64) = (0, 0)
+    // SAFETY: the shim writes two 64-bit integers.
+    unsafe nvmeatomic_processor_time(&user, &system)
+    return (user, system)
+  }
+
+  /// From now on SIGINT, SIGTERM and SIGHUP end nothing and are noted: ``stopSignal``. SIGXFSZ and
+  /// SIGPIPE are held back, so that a file size limit and a closed pipe are errors.
+  package static func catchStopSignals() {
+    _ = nvmeatomic_catch_stop_signals()
+  }
+
+  /// The signal that asked for an end; 0 for none.
+  package static var stopSignal: CInt { nvmeatomic_stop_signal() }
+
   /// Holds back SIGINT, SIGTERM, SIGHUP, SIGXFSZ and SIGPIPE until exit.
   package static func blockSignals() {
     _ = nvmeatomic_block_signals()

@@ -17,12 +17,14 @@ struct Failure: Error {
   }
 
   func document(format: String) -> JSONValue {
+    .object(["format": .string(format), "error": error])
+  }
+
+  /// The failure alone.
+  var error: JSONValue {
     .object([
-      "format": .string(format),
-      "error": .object([
-        "code": .string(code.rawValue), "message": .string("\(target): \(message)"),
-        "remedy": .string(remedy), "outcome": .string(outcome.rawValue),
-      ]),
+      "code": .string(code.rawValue), "message": .string("\(target): \(message)"),
+      "remedy": .string(remedy), "outcome": .string(outcome.rawValue),
     ])
   }
 }

@@ -13,6 +13,11 @@ enum Terminal {
     write(text.printable + "\n", to: .standardError)
   }
 
+  /// Replaces the line that is being written on standard error.
+  static func overwriteErrorLine(_ text: String) {
+    write("\r\u{1b}[K" + text.printable, to: .standardError)
+  }
+
   static func exit(_ code: ExitCode) -> Never {
     Glibc.exit(code.rawValue)
   }

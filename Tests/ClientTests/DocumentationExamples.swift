@@ -28,5 +28,18 @@ enum DocumentationExamples {
     let page = AlignedBuffer(copying: [UInt8](repeating: 0xdb, count: 16384))
     let receipt = try writer.write(page, atBytes: 16384, durability: .onReturn)
     print(receipt.powerFailAtomic?.backing as Any, receipt.isDurable as Any)
+
+    let target = try AtomicTarget(opening: report)
+    var queue = try AtomicWriteQueue(target, depth: 32, durability: .onReturn, bufferBytes: 16384)
+    for page in 0..<32 {
+      guard var buffer = queue.takeBuffer() else { break }
+      buffer.withMutableBytes { $0.copyBytes(from: repeatElement(UInt8(page), count: 16384)) }
+      if let refused = queue.submit(buffer, atBytes: UInt64(page) * 16384, tag: UInt64(page)) {
+        print(refused.error)
+      }
+    }
+    while let done = try queue.next() {
+      print(done.tag, done.error as Any)
+    }
   }
 }

@@ -36,6 +36,32 @@ import Testing
       ["write", "/dev/x", "--at", "-1", "--input", "-"],
       ["write", "/dev/x", "--at", "0", "--input", "-", "--path", "fast"],
       ["write", "/dev/x", "--at", "0", "--input", "-", "--durable", "maybe"],
+      // Loads: not whole, mixed with one write, impossible.
+      ["write", "/dev/x", "--block-size", "16k"], ["write", "/dev/x", "--count", "1"],
+      ["write", "/dev/x", "--seed", "1"],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "1", "--at", "0"],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "1", "--input", "-"],
+      ["write", "/dev/x", "--block-size", "0", "--count", "1"],
+      ["write", "/dev/x", "--block-size", "100", "--count", "1"],
+      ["write", "/dev/x", "--block-size", "2g", "--count", "1"],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "0"],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "1", "--queue-depth", "2"],
+      [
+        "write", "/dev/x", "--block-size", "16k", "--count", "1", "--queue-depth", "2", "--engine",
+        "sync",
+      ],
+      [
+        "write", "/dev/x", "--block-size", "16k", "--count", "1", "--queue-depth", "0", "--engine",
+        "io_uring",
+      ],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "1", "--engine", "libaio"],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "1", "--threads", "0"],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "1", "--pattern", "zigzag"],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "1", "--range", "16k"],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "1", "--range", "8k:1m"],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "1", "--range", "0:0"],
+      ["write", "/dev/x", "--block-size", "16k", "--runtime", "0s"],
+      ["write", "/dev/x", "--block-size", "16k", "--runtime", "soon"],
     ] as [[String]]
   )
   func wrongUsageEndsWith64(arguments: [String]) {
@@ -67,6 +93,13 @@ import Testing
         "write", "/dev/x", "--at", "1m", "--input", "page", "--path", "kernel", "--durable", "none",
         "--strict", "--overwrite-existing-data", "--explain", "--json",
       ],
+      ["write", "/dev/x", "--block-size", "16k", "--count", "1"],
+      ["write", "/dev/x", "--block-size", "512", "--runtime", "500ms", "--path", "plain"],
+      [
+        "write", "/dev/x", "--block-size", "16k", "--count", "9", "--runtime", "2m", "--pattern",
+        "sequential", "--queue-depth", "32", "--engine", "io_uring", "--threads", "2", "--range",
+        "1m:64k", "--seed", "7", "--durable", "end", "--json",
+      ],
     ] as [[String]]
   )
   func rightUsageParses(arguments: [String]) throws {
@@ -85,8 +118,9 @@ import Testing
       try NVMeAtomicCommand.parseAsRoot(["write", "/dev/x", "--at", "8k", "--input", "-"])
         as? WriteCommand
     )
-    #expect(write.at.bytes == 8192)
-    #expect(write.durable == .each)
+    #expect(write.at?.bytes == 8192)
+    #expect(write.durable == nil)
+    #expect(!write.load.isAsked)
     #expect(write.path == .auto)
     #expect(!write.overwriteExistingData)
   }

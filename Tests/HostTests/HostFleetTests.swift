@@ -109,6 +109,14 @@ struct HostFleetTests {
       writes.map { try Tool(["write"] + $0 + ["--input", page, "--json"]).output },
       spoiling: true
     )
+    let loads: [[String]] = [
+      ["--block-size", "16k", "--count", "3"],
+      ["--block-size", "12k", "--count", "2", "--path", "plain", "--explain"],
+    ]
+    try Self.expectValid(
+      loads.map { try Tool(["write", file, "--json"] + $0).output },
+      spoiling: true
+    )
   }
 
   private static func expectValid(_ documents: [String], spoiling: Bool = false) throws {

@@ -38,6 +38,8 @@ int64_t nvmeatomic_read(int descriptor, void *bytes, size_t count);
 int64_t nvmeatomic_pread(int descriptor, void *bytes, size_t count, int64_t offset);
 int nvmeatomic_fsync(int descriptor);
 int nvmeatomic_fdatasync(int descriptor);
+/* In C because syncfs(2) is invisible without _GNU_SOURCE. */
+int nvmeatomic_syncfs(int descriptor);
 /* Whether the file takes RWF_NOWAIT: 1 or 0, by a preadv2(2) of the first 64 KiB. In C
  * because preadv2(2) is invisible without _GNU_SOURCE. */
 int nvmeatomic_takes_nowait(int descriptor);
@@ -224,3 +226,13 @@ int nvmeatomic_block_signals(void);
 uint32_t nvmeatomic_effective_uid(void);
 /* RLIMIT_FSIZE in bytes, UINT64_MAX for none. */
 uint64_t nvmeatomic_file_size_limit(void);
+/* From now on SIGINT, SIGTERM and SIGHUP are noted and end nothing, but where they are ignored
+ * already; SIGXFSZ and SIGPIPE are held back. In C because a handler may touch nothing of a
+ * language with a runtime. */
+int nvmeatomic_catch_stop_signals(void);
+/* The signal noted last, 0 for none. */
+int nvmeatomic_stop_signal(void);
+/* clock_gettime(2), CLOCK_MONOTONIC. In C so that no structure is built for each write. */
+uint64_t nvmeatomic_monotonic_nanoseconds(void);
+/* getrusage(2), RUSAGE_SELF. */
+void nvmeatomic_processor_time(uint64_t *user_nanoseconds, uint64_t *system_nanoseconds);

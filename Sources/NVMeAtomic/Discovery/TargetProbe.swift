@@ -146,6 +146,7 @@ package struct TargetProbe<System: Machine> {
   private mutating func probeFile(_ status: FileStatus) {
     setKind(.file)
     setStatx(status)
+    report.fileSizeBytes = status.sizeBytes
     describeFile(status, try? machine.fileSystem(of: report.path))
   }
 

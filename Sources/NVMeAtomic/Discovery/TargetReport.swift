@@ -32,6 +32,10 @@ public struct TargetReport: Sendable {
   ///
   /// Under native multipath ``limits`` keep only what its path agrees to.
   public var queue = QueueLimits()
+  /// Bytes of a file; a block device's are in ``limits``.
+  var fileSizeBytes: UInt64?
+  /// How large the file or block device was when it was looked at, in bytes.
+  public var sizeBytes: UInt64? { kind == .file ? fileSizeBytes : limits.sizeBytes }
   /// Who uses the device, as a clause; `nil` when nobody was found.
   public var user: String?
   /// What the path stood for when it was looked at.

@@ -98,6 +98,11 @@ public final class AtomicTarget: Sendable {
     try? descriptor.dropPages(offset: Int64(offset), count: Int64(length))
   }
 
+  /// `syncfs(2)`; a failure shows in the flushes that matter.
+  func synchronizeFileSystem() {
+    try? descriptor.synchronizeFileSystem()
+  }
+
   /// Whether the kernel may join neighbouring atomic writes of one batch into a request that the
   /// driver then refuses, all of them (`drivers/nvme/host/core.c:nvme_valid_atomic_write`).
   var losesNeighbours: Bool {

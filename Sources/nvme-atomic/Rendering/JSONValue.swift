@@ -6,12 +6,18 @@ enum JSONValue {
   case null
   case bool(Bool)
   case number(UInt64)
+  /// Not an integer; six digits after the point.
+  case decimal(Double)
   case string(String)
   case array([JSONValue])
   case object(KeyValuePairs<String, JSONValue>)
 
   static func optional(_ value: (some BinaryInteger)?) -> JSONValue {
     value.map { .number(UInt64($0)) } ?? .null
+  }
+
+  static func optional(_ value: Double?) -> JSONValue {
+    value.map { .decimal($0) } ?? .null
   }
 
   static func optional(_ value: Bool?) -> JSONValue {
@@ -43,6 +49,7 @@ private struct JSONWriter {
     case .null: append("null")
     case .bool(let value): append(value ? "true" : "false")
     case .number(let value): append(String(value))
+    case .decimal(let value): append(value.isFinite ? "\(value.rounded(to: 6))" : "null")
     case .string(let value): write(value)
     case .array(let values):
       append("[")

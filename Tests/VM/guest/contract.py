@@ -12,7 +12,8 @@ import re
 
 FOLDER = "/guest/schema"
 
-_TYPES = {"object": dict, "array": list, "string": str, "null": type(None), "boolean": bool, "integer": int}
+_TYPES = {"object": dict, "array": list, "string": str, "null": type(None), "boolean": bool, "integer": int,
+          "number": (int, float)}
 _NOTES = {"$schema", "$defs", "title", "description"}
 _loaded = {}
 
@@ -42,7 +43,7 @@ def _check(rule, root, value, where):
 
 
 def _is(value, name):
-    return isinstance(value, _TYPES[name]) and (name != "integer" or not isinstance(value, bool))
+    return isinstance(value, _TYPES[name]) and (name not in ("integer", "number") or not isinstance(value, bool))
 
 
 def _type(names, _rule, _root, value, where):

@@ -1,0 +1,159 @@
+import LinuxIO
+import Synchronization
+
+/// What the threads of a load share.
+final class LoadControl: Sendable {
+  private let isStopped = Atomic(false)
+  private let done = Atomic<UInt64>(0)
+  let deadlineNanoseconds: UInt64
+
+  init(deadlineNanoseconds: UInt64) {
+    self.deadlineNanoseconds = deadlineNanoseconds
+  }
+
+  /// A signal, a failure or the end of the time.
+  var shouldStop: Bool { isStopped.load(ordering: .relaxed) || HostProcess.stopSignal != 0 }
+  var operations: UInt64 { done.load(ordering: .relaxed) }
+
+  func stop() { isStopped.store(true, ordering: .relaxed) }
+  func count(_ operations: Int) { done.wrappingAdd(UInt64(operations), ordering: .relaxed) }
+}
+
+/// One thread of a load.
+struct LoadWorker {
+  /// Takes latencies in nanoseconds, as many as the count says.
+  typealias Sink = ([UInt64], Int) -> Void
+
+  /// Latencies are handed on in batches, so that the recorder is called rarely.
+  private static let batch = 256
+
+  let plan: LoadPlan
+  let target: AtomicTarget
+  let control: LoadControl
+  let thread: Int
+
+  private(set) var result = LoadResult()
+  private var latencies = [UInt64](repeating: 0, count: Self.batch)
+  private var recorded = 0
+  private var blocks: LoadBlocks
+  private var remaining: UInt64
+
+  init(_ plan: LoadPlan, _ target: AtomicTarget, _ control: LoadControl, thread: Int) {
+    self.plan = plan
+    self.target = target
+    self.control = control
+    self.thread = thread
+    blocks = LoadBlocks(plan, thread: thread)
+    remaining = plan.count(ofThread: thread) ?? .max
+  }
+
+  /// Writes until the count, the time, a signal or a failure ends it.
+  mutating func run(_ sink: Sink) {
+    if plan.engine == .sync { runOneByOne(sink) } else { runQueue(sink) }
+    hand(to: sink)
+  }
+
+  private mutating func runOneByOne(_ sink: Sink) {
+    var writer = AtomicWriter(target)
+    var buffer = AlignedBuffer(byteCount: plan.blockBytes)
+    LoadBlocks.fill(&buffer, seed: plan.seed)
+    let durability: Durability = plan.durable == .each ? .onReturn : .none
+    var before = HostProcess.monotonicNanoseconds
+    while remaining > 0, !control.shouldStop, before < control.deadlineNanoseconds {
+      let offset = blocks.next()
+      blocks.stamp(&buffer, at: offset)
+      do throws(AtomicWriteError) {
+        let receipt = try writer.write(
+          buffer,
+          atBytes: offset,
+          durability: durability,
+          isStrict: plan.isStrict
+        )
+        if result.operations == 0 { result.promise = receipt.powerFailAtomic }
+      } catch {
+        return fail(error, at: offset)
+      }
+      let now = HostProcess.monotonicNanoseconds
+      remaining -= 1
+      record(now - before, sink)
+      before = now
+    }
+  }
+
+  private mutating func runQueue(_ sink: Sink) {
+    do throws(AtomicWriteError) {
+      var queue = try AtomicWriteQueue(
+        target,
+        depth: plan.depth,
+        durability: plan.durable == .each ? .onReturn : .none,
+        bufferBytes: plan.blockBytes,
+        isStrict: plan.isStrict
+      )
+      var begun = [UInt64](repeating: 0, count: plan.depth)
+      try fill(&queue, &begun)
+      while let completed = try queue.next() {
+        let (now, tag) = (HostProcess.monotonicNanoseconds, Int(completed.tag))
+        if let error = completed.error {
+          fail(error, at: completed.offsetBytes)
+          continue
+        }
+        record(now - begun[tag], sink)
+        guard remaining > 0, !control.shouldStop, now < control.deadlineNanoseconds else {
+          continue
+        }
+        begun[tag] = now
+        begin(completed.buffer, tag, &queue)
+      }
+      result.promise = queue.promise
+      result.resent = UInt64(queue.resentCount)
+    } catch {
+      fail(error, at: plan.offsetBytes)
+    }
+  }
+
+  /// The first write of each place.
+  private mutating func fill(
+    _ queue: inout AtomicWriteQueue,
+    _ begun: inout [UInt64]
+  ) throws(AtomicWriteError) {
+    let now = HostProcess.monotonicNanoseconds
+    for tag in 0..<plan.depth where remaining > 0 && !control.shouldStop {
+      guard var buffer = queue.takeBuffer() else { return }
+      LoadBlocks.fill(&buffer, seed: plan.seed &+ UInt64(tag))
+      begun[tag] = now
+      begin(buffer, tag, &queue)
+    }
+  }
+
+  private mutating func begin(
+    _ buffer: consuming AlignedBuffer,
+    _ tag: Int,
+    _ queue: inout AtomicWriteQueue
+  ) {
+    let offset = blocks.next()
+    blocks.stamp(&buffer, at: offset)
+    remaining -= 1
+    if let refused = queue.submit(buffer, atBytes: offset, tag: UInt64(tag)) {
+      fail(refused.error, at: offset)
+    }
+  }
+
+  private mutating func record(_ latency: UInt64, _ sink: Sink) {
+    result.operations += 1
+    latencies[recorded] = latency
+    recorded += 1
+    if recorded == Self.batch { hand(to: sink) }
+  }
+
+  private mutating func hand(to sink: Sink) {
+    if recorded > 0 { sink(latencies, recorded) }
+    control.count(recorded)
+    recorded = 0
+  }
+
+  /// The first failure counts, and ends the run for all threads.
+  private mutating func fail(_ error: AtomicWriteError, at offset: UInt64) {
+    if result.failure == nil { result.failure = (error, offset) }
+    control.stop()
+  }
+}

@@ -1,0 +1,129 @@
+import ArgumentParser
+import NVMeAtomic
+import Synchronization
+
+/// Many writes.
+extension WriteCommand {
+  func runLoad() throws(Failure) {
+    let report = try probe()
+    let plan = try loadPlan(report)
+    let target = try openTarget(report, plan)
+    let range = WriteRequest.Range.everyPage(sizeBytes: UInt64(plan.blockBytes))
+    if explain, !json { printVerdicts(report, range, durability(plan)) }
+    let counter = DeviceWriteCounter(report)
+    let before = counter?.bytesWhileIdle(target)
+    let histograms = (0..<plan.threads).map { _ in LatencyHistogram() }
+    let progress = LoadProgress(plan)
+    let result = LoadRun(plan, on: target).run(histograms.map(\.sink), progress: progress.tell)
+    progress.end()
+    let summary = LoadSummary(
+      plan,
+      result,
+      path: writePath,
+      latency: LatencyHistogram.merged(histograms),
+      deviceBytes: deviceBytes(counter, before, target)
+    )
+    let failure = result.failure.map { Failure($0.error, target: place($0.offsetBytes)) }
+    Terminal.print(
+      json
+        ? LoadJSON(summary, failure, explanation(report, range, durability(plan))).document.rendered
+        : LoadText(summary, target: self.target).text
+    )
+    if let failure {
+      Terminal.printError(failure.line)
+      Terminal.exit(failure.exitCode)
+    }
+    if result.isInterrupted { Terminal.exit(ExitCode(130)) }
+  }
+
+  private func place(_ offset: UInt64) -> String { "\(target): at \(offset)" }
+
+  private func durability(_ plan: LoadPlan) -> Durability {
+    plan.durable == .each ? .onReturn : .none
+  }
+
+  private func openTarget(
+    _ report: TargetReport,
+    _ plan: LoadPlan
+  ) throws(Failure) -> AtomicTarget {
+    do throws(AtomicWriteError) {
+      // Refused before the target is opened, let alone written to.
+      if writePath != .plain {
+        let first = WriteRequest.Range.one(
+          offsetBytes: plan.offsetBytes,
+          lengthBytes: UInt64(plan.blockBytes)
+        )
+        _ = try AtomicWriter.promise(
+          for: first,
+          on: report.limits,
+          durability: durability(plan),
+          isStrict: strict
+        )
+      }
+      return try AtomicTarget(
+        opening: report,
+        path: writePath,
+        overwritingExistingData: overwriteExistingData
+      )
+    } catch {
+      throw Failure(error, target: target)
+    }
+  }
+
+  private func loadPlan(_ report: TargetReport) throws(Failure) -> LoadPlan {
+    var plan = LoadPlan()
+    let block = load.blockSize?.bytes ?? 0
+    plan.blockBytes = Int(block)
+    plan.pattern = load.pattern ?? .random
+    plan.engine = load.engineUsed
+    plan.durable = LoadPlan.Durable(rawValue: durable?.rawValue ?? "none") ?? .none
+    plan.isStrict = strict
+    plan.depth = load.depth
+    plan.threads = load.threadCount
+    plan.count = load.count
+    plan.runtimeNanoseconds = load.runtime?.nanoseconds
+    plan.seed = load.seed ?? UInt64.random(in: 1...UInt64(UInt32.max))
+    guard let size = report.sizeBytes else {
+      throw refusal("its size is not known", "name a block device or a file")
+    }
+    let offset = load.range?.offset.bytes ?? 0
+    let end = load.range.map { $0.offset.bytes + $0.length.bytes } ?? size
+    guard end <= size else {
+      throw refusal(
+        "it has \(size) bytes, and the range ends at \(end)",
+        "give a range within it; a load never makes a file longer"
+      )
+    }
+    plan.offsetBytes = offset
+    plan.blocks = end > offset ? (end - offset) / block : 0
+    guard plan.blocks >= UInt64(plan.threads) else {
+      throw refusal(
+        "the range has room for \(plan.blocks) blocks of \(ByteText(block))",
+        "make the file longer, for instance with truncate, or use smaller blocks or fewer threads"
+      )
+    }
+    return plan
+  }
+
+  private func refusal(_ message: String, _ remedy: String) -> Failure {
+    Failure(
+      target: target,
+      code: .refused,
+      message: message,
+      remedy: remedy,
+      outcome: .notWritten
+    )
+  }
+
+  /// What reached the device; `nil` where that is not known.
+  private func deviceBytes(
+    _ counter: DeviceWriteCounter?,
+    _ before: UInt64?,
+    _ target: AtomicTarget
+  ) -> UInt64? {
+    guard let counter, let before else { return nil }
+    target.writeOutFileSystem()
+    guard let after = counter.bytes(), after >= before else { return nil }
+    return after - before
+  }
+}

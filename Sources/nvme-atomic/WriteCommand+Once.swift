@@ -1,0 +1,96 @@
+import NVMeAtomic
+
+/// One write.
+extension WriteCommand {
+  func runOnce() throws(Failure) {
+    guard let at, let input else { return }
+    let before = try probe()
+    let bytes = try InputFile.read(input, upToBytes: inputLimit(before))
+    // The limits as of now, but no other target: the input may have been waited for.
+    let report = try probe()
+    guard report.isSameTarget(as: before) else { throw Failure(.targetChanged, target: target) }
+    InterruptGuard.holdUntilExit()
+    let range = WriteRequest.Range.one(offsetBytes: at.bytes, lengthBytes: UInt64(bytes.count))
+    if explain, !json { printVerdicts(report, range, durabilityOfOne) }
+    let receipt = try writeOnce(bytes, range, report)
+    Terminal.print(
+      json ? document(receipt, report, range).rendered : WriteText(receipt, target).line
+    )
+  }
+
+  private var durabilityOfOne: Durability { durable == Durable.none ? .none : .onReturn }
+
+  /// More than the limit need not be read to be refused, and nothing where nothing is taken.
+  private func inputLimit(_ report: TargetReport) throws(Failure) -> Int {
+    // What a plain write takes at most is nobody's promise; a limit there is all the same.
+    if writePath == .plain { return 1 << 30 }
+    guard let statx = report.limits.statx, statx.acceptsAtomicWrites else {
+      throw Failure(.refused(.kernelOffersNone), target: report.path)
+    }
+    return Int(statx.atomicWriteUnitMax ?? 0)
+  }
+
+  private func writeOnce(
+    _ bytes: [UInt8],
+    _ range: WriteRequest.Range,
+    _ report: TargetReport
+  ) throws(Failure) -> WriteReceipt {
+    do throws(AtomicWriteError) {
+      let durability = durabilityOfOne
+      // Refused before the target is opened, let alone written to.
+      if writePath != .plain {
+        _ = try AtomicWriter.promise(
+          for: range,
+          on: report.limits,
+          durability: durability,
+          isStrict: strict
+        )
+      }
+      var writer = try AtomicWriter(
+        opening: report,
+        path: writePath,
+        overwritingExistingData: overwriteExistingData
+      )
+      return try writer.write(
+        AlignedBuffer(copying: bytes),
+        atBytes: at?.bytes ?? 0,
+        durability: durability,
+        isStrict: strict
+      )
+    } catch {
+      throw Failure(error, target: target)
+    }
+  }
+
+  private func document(
+    _ receipt: WriteReceipt,
+    _ report: TargetReport,
+    _ range: WriteRequest.Range
+  ) -> JSONValue {
+    .object([
+      "format": .string(Self.format),
+      "path": .string(receipt.path.rawValue),
+      "power_fail_atomic": .string(receipt.powerFailAtomic.word),
+      "durable": .optional(receipt.isDurable),
+      "bytes": .number(receipt.lengthBytes),
+      "ranges": .array([
+        .object([
+          "offset": .number(receipt.offsetBytes), "length": .number(receipt.lengthBytes),
+        ])
+      ]),
+      "backing": .optional(receipt.powerFailAtomic?.backing.rawValue),
+      "assumptions": .array(
+        (receipt.powerFailAtomic?.assumptions ?? []).map { .string($0.description) }
+      ),
+      "untorn_for_readers": .string(receipt.untorn.word),
+      "explanation": explanation(report, range, durabilityOfOne),
+    ])
+  }
+}
+
+extension PathPromise? {
+  /// `yes`, `assumed` or `no`.
+  var word: String {
+    map { $0.assumptions.isEmpty ? "yes" : "assumed" } ?? "no"
+  }
+}

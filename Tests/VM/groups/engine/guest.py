@@ -1,0 +1,209 @@
+"""Many atomic writes on their way at once, on a real NVMe driver: the kernel's traps, and the tool clear of them."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import threading
+import time
+
+from batch import atomic_writes
+from checks import cell, check, finish, note, verdict
+from commands import TOOL, run, tool
+from direct_io import read_direct
+import drives
+
+KIB = 1024
+STAMP_EVERY = 4096
+AREA = 4 * KIB * KIB
+
+
+def main():
+    for part in (test_trap, test_sequential, test_engines, test_limits, test_shared_flush, test_cached_readers, test_signal, test_removal):
+        with cell(part.__name__):
+            part()
+    finish()
+
+
+def node(serial):
+    return "/dev/" + drives.namespace_node(serial)
+
+
+def load(name, path, block, *options, code=0):
+    result = tool("write", path, "--json", "--overwrite-existing-data", "--block-size", block, *options)
+    verdict(f"{name} exit code", result.code == code, code, f"{result.code} {result.errors.strip()} {result.output[:300]}")
+    return result.json
+
+
+def written(path, block, blocks, first=0):
+    """Which write each block holds; a list of complaints is in its place where the stamps disagree."""
+    found = []
+    data = read_direct(path, first * block, blocks * block)
+    for number in range(blocks):
+        stamps = [struct.unpack_from("<QQ", data, place) for place in range(number * block, (number + 1) * block, STAMP_EVERY)]
+        places = [(first + number) * block + step * STAMP_EVERY for step in range(len(stamps))]
+        whole = len({stamp[0] for stamp in stamps}) == 1 and [stamp[1] for stamp in stamps] == places
+        found.append(stamps[0][0] if whole else f"torn block {first + number}: {stamps[:4]}")
+    return found
+
+
+def last_of_each(count, blocks):
+    """What a sequential load that goes round leaves."""
+    return [max(range(block, count, blocks)) for block in range(blocks)]
+
+
+# ---------------------------------------------------------------- neighbours
+
+
+def test_trap():
+    """The kernel, without the tool: neighbours of one batch are joined and then refused, all of them."""
+    path = node("wide")
+    limits = drives.queue(path[5:])
+    verdict("trap: the queue joins more than it takes",
+            limits["atomic_write_max_bytes"] > limits["atomic_write_unit_max_bytes"] > 0, "max > unit_max", limits)
+    length = limits["atomic_write_unit_max_bytes"]
+    before = read_direct(path, 0, 4 * length)
+    batch = [(number * length, os.urandom(length)) for number in range(4)]
+    check("trap: neighbours in one batch are refused", {"EINVAL"}, set(atomic_writes(path, batch)))
+    check("trap: nothing was written", True, read_direct(path, 0, 4 * length) == before)
+    apart = [(number * 2 * length, data) for number, (_, data) in enumerate(batch)]
+    check("trap: apart they are taken", {length}, set(atomic_writes(path, apart)))
+    drives.write(drives.queue_setting(path[5:], "nomerges"), 2)
+    check("trap: nomerges keeps them apart", {length}, set(atomic_writes(path, batch)))
+    drives.write(drives.queue_setting(path[5:], "nomerges"), 0)
+
+
+def test_sequential():
+    resent = 0
+    for serial in ("wide", "even"):
+        path = node(serial)
+        for scheduler in schedulers(path):
+            drives.write(drives.queue_setting(path[5:], "scheduler"), scheduler)
+            for nomerges in (0, 1, 2):
+                drives.write(drives.queue_setting(path[5:], "nomerges"), nomerges)
+                for block in (16 * KIB,) if serial == "even" else (16 * KIB, 64 * KIB):
+                    blocks, count = AREA // block, AREA // block + 60
+                    name = f"sequential {serial} {scheduler} nomerges {nomerges} of {block}"
+                    document = load(name, path, block, "--count", count, "--pattern", "sequential", "--range", f"0:{AREA}",
+                                    "--engine", "io_uring", "--queue-depth", 32)
+                    check(f"{name} writes", (count, None), (document["operations"], document["error"]))
+                    check(f"{name} data", last_of_each(count, blocks), written(path, block, blocks))
+                    resent += document["resent"]
+            drives.write(drives.queue_setting(path[5:], "nomerges"), 0)
+        drives.write(drives.queue_setting(path[5:], "scheduler"), "none")
+    note(f"writes sent again singly: {resent}")
+
+
+def schedulers(path):
+    known = drives.read(drives.queue_setting(path[5:], "scheduler")).replace("[", "").replace("]", "").split()
+    return [name for name in ("none", "mq-deadline") if name in known]
+
+
+# ---------------------------------------------------------------- every engine
+
+
+def test_engines():
+    for serial in ("wide", "even"):
+        path = node(serial)
+        for engine, depth, threads in (("sync", 1, 1), ("sync", 1, 3), ("io_uring", 1, 1), ("io_uring", 7, 1), ("io_uring", 32, 2)):
+            for durable in ("none", "each", "end"):
+                name = f"random {serial} {engine} depth {depth} threads {threads} durable {durable}"
+                document = load(name, path, 16 * KIB, "--count", 300, "--seed", 3, "--range", f"0:{AREA}", "--engine", engine,
+                                "--queue-depth", depth, "--threads", threads, "--durable", durable)
+                check(f"{name} writes", (300, "kernel", durable != "none"),
+                      (document["operations"], document["path"], document["durable"]))
+                check(f"{name} promise", ("assumed" if durable == "none" else "yes", "hardware"),
+                      (document["power_fail_atomic"] if durable != "end" else "yes", document["backing"]))
+                check(f"{name} data", [], [each for each in written(path, 16 * KIB, AREA // 16 // KIB) if isinstance(each, str)])
+    document = load("device bytes", node("even"), 16 * KIB, "--count", 200)
+    check("device bytes are counted", (200 * 16 * KIB, 1), (document["device_bytes_written"], document["write_amplification"]))
+
+
+def test_limits():
+    for serial in ("wide", "even"):
+        path = node(serial)
+        unit = drives.queue(path[5:])["atomic_write_unit_max_bytes"]
+        for engine, depth in (("sync", 1), ("io_uring", 8)):
+            options = ("--count", 20, "--engine", engine, "--queue-depth", depth, "--range", f"0:{AREA}")
+            document = load(f"limits {serial} {engine} the largest", path, unit, *options)
+            check(f"limits {serial} {engine} the largest writes", 20, document["operations"])
+            before = read_direct(path, 0, AREA)
+            document = load(f"limits {serial} {engine} twice as large", path, 2 * unit, *options, code=2)
+            check(f"limits {serial} {engine} refusal", ("exceeds-limit", "not-written"),
+                  (document["error"]["code"], document["error"]["outcome"]))
+            check(f"limits {serial} {engine} refusal changes nothing", True, read_direct(path, 0, AREA) == before)
+            load(f"limits {serial} {engine} plain", path, 2 * unit, *options, "--path", "plain")
+
+
+def test_shared_flush():
+    """Durable writes on their way together share flushes: the drive sees fewer flushes than writes, and some."""
+    path = node("even")
+    def flushes():
+        return int(drives.read(f"/sys/block/{path[5:]}/stat").split()[15])
+    before = flushes()
+    load("shared flush", path, 16 * KIB, "--count", 320, "--engine", "io_uring", "--queue-depth", 32, "--durable", "each")
+    shared = flushes() - before
+    verdict("shared flushes are fewer than writes", 10 <= shared <= 160, "10 to 160", shared)
+    note(f"320 durable writes at depth 32 took {shared} flushes")
+
+
+# ---------------------------------------------------------------- others
+
+
+def test_cached_readers():
+    """A reader through the page cache is in the way of direct writes; none may become a buffered one."""
+    path = node("even")
+    stop = threading.Event()
+
+    def read_on():
+        while not stop.is_set():
+            with open(path, "rb") as file:
+                while file.read(256 * KIB) and not stop.is_set():
+                    pass
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    try:
+        for engine, depth in (("sync", 1), ("io_uring", 16)):
+            document = load(f"cached readers {engine}", path, 16 * KIB, "--count", 500, "--range", f"0:{AREA}",
+                            "--engine", engine, "--queue-depth", depth)
+            check(f"cached readers {engine} writes", (500, None), (document["operations"], document["error"]))
+            check(f"cached readers {engine} data", [],
+                  [each for each in written(path, 16 * KIB, AREA // 16 // KIB) if isinstance(each, str)])
+    finally:
+        stop.set()
+        reader.join()
+
+
+def begin(path, *options):
+    command = [*TOOL, "write", path, "--json", "--overwrite-existing-data", "--block-size", "16k", "--runtime", "60s", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_signal():
+    path = node("even")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = begin(path, "--engine", "io_uring", "--queue-depth", "32")
+        time.sleep(3)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=30)
+        document = json.loads(output)
+        check(f"signal {number.name}", (130, True, None), (process.returncode, document["interrupted"], document["error"]))
+        verdict(f"signal {number.name} writes", document["operations"] > 0, "some", document["operations"])
+
+
+def test_removal():
+    """A drive that goes away in the middle: the outcome is unknown, and what was done is told."""
+    path = node("gone")
+    process = begin(path, "--engine", "io_uring", "--queue-depth", "8")
+    time.sleep(3)
+    drives.write(f"/sys/block/{path[5:]}/device/device/remove", 1)
+    output, errors = process.communicate(timeout=60)
+    document = json.loads(output)
+    verdict("removal exit code", process.returncode == 3, 3, f"{process.returncode} {errors.decode()}")
+    check("removal one line", 1, errors.count(b"\n"))
+    check("removal outcome", "unknown", (document["error"] or {}).get("outcome"))
+    verdict("removal writes", document["operations"] > 0, "some", document["operations"])
+
+
+main()
