@@ -7,7 +7,8 @@ extension WriteCommand {
   func runLoad() throws(Failure) {
     let report = try probe()
     let plan = try loadPlan(report)
-    let target = try openTarget(report, plan)
+    let promise = try promise(report, plan)
+    let target = try openTarget(report)
     let range = WriteRequest.Range.everyPage(sizeBytes: UInt64(plan.blockBytes))
     if explain, !json { printVerdicts(report, range, durability(plan)) }
     let counter = DeviceWriteCounter(report)
@@ -19,6 +20,7 @@ extension WriteCommand {
     let summary = LoadSummary(
       plan,
       result,
+      promise: result.promise ?? promise,
       path: writePath,
       latency: LatencyHistogram.merged(histograms),
       deviceBytes: deviceBytes(counter, before, target)
@@ -42,24 +44,26 @@ extension WriteCommand {
     plan.durable == .each ? .onReturn : .none
   }
 
-  private func openTarget(
+  /// Who keeps the first write whole; refused before the target is opened, let alone written to.
+  private func promise(
     _ report: TargetReport,
     _ plan: LoadPlan
-  ) throws(Failure) -> AtomicTarget {
+  ) throws(Failure) -> PathPromise? {
+    if writePath == .plain { return nil }
     do throws(AtomicWriteError) {
-      // Refused before the target is opened, let alone written to.
-      if writePath != .plain {
-        let first = WriteRequest.Range.one(
-          offsetBytes: plan.offsetBytes,
-          lengthBytes: UInt64(plan.blockBytes)
-        )
-        _ = try AtomicWriter.promise(
-          for: first,
-          on: report.limits,
-          durability: durability(plan),
-          isStrict: strict
-        )
-      }
+      return try AtomicWriter.promise(
+        for: .one(offsetBytes: plan.offsetBytes, lengthBytes: UInt64(plan.blockBytes)),
+        on: report.limits,
+        durability: durability(plan),
+        isStrict: strict
+      )
+    } catch {
+      throw Failure(error, target: target)
+    }
+  }
+
+  private func openTarget(_ report: TargetReport) throws(Failure) -> AtomicTarget {
+    do throws(AtomicWriteError) {
       return try AtomicTarget(
         opening: report,
         path: writePath,

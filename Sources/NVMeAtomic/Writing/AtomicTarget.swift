@@ -22,7 +22,8 @@ public final class AtomicTarget: Sendable {
   ///
   /// - Parameters:
   ///   - report: The probe's report; it must still be true of the path.
-  ///   - path: ``WritePath/kernel``, or ``WritePath/plain`` for writes that promise nothing.
+  ///   - path: ``WritePath/kernel``, or ``WritePath/plain`` for writes that promise nothing;
+  ///     ``WritePath/passthrough`` is refused.
   ///   - overwritingExistingData: Whether a block device that carries a filesystem, RAID or
   ///     partition table may be written to.
   /// - Throws: ``AtomicWriteError/target(_:)``, ``AtomicWriteError/busy(_:)``,
@@ -35,6 +36,9 @@ public final class AtomicTarget: Sendable {
     overwritingExistingData: Bool = false
   ) throws(AtomicWriteError) {
     if let error = report.error { throw .target(error) }
+    guard path != .passthrough else {
+      throw .refused(.obstacle("this version sends no NVMe commands of its own"))
+    }
     guard report.kind?.isBlockDevice == true || report.kind == .file else {
       throw .refused(.notWritable(report.kind ?? .block))
     }

@@ -50,7 +50,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   var storage: Storage
   var rules: Rules
   let depth: Int
-  /// How often a write is tried whose queue is full or whose pages are in use by somebody else.
+  /// How often a write is tried, by itself, whose pages are in use by somebody else.
   static var mostAttempts: UInt8 { 8 }
 
   private var states: FixedArray<State>
@@ -252,9 +252,10 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
       return
     }
     if result == .host(.resourceTemporarilyUnavailable),
-      tries[slot].count + 1 < Self.mostAttempts
+      busyCount > 0 || tries[slot].count + 1 < Self.mostAttempts
     {
-      tries[slot].count += 1
+      // While others are on their way, theirs may be the places that are missing.
+      if busyCount == 0 { tries[slot].count += 1 }
       states[slot] = .postponed
       postponedCount += 1
       storage.dropPages(offset: operation.offsetBytes, count: UInt64(operation.byteCount))

@@ -9,7 +9,7 @@ struct LoadJSON {
     document = .object([
       "format": .string(WriteCommand.format),
       "path": .string(summary.path.rawValue),
-      "power_fail_atomic": .string(result.promise.word),
+      "power_fail_atomic": .string(summary.promise.word),
       "durable": .optional(summary.isDurable),
       "bytes": .number(summary.bytes),
       "ranges": .array([
@@ -18,9 +18,9 @@ struct LoadJSON {
           "length": .number(plan.blocks * UInt64(plan.blockBytes)),
         ])
       ]),
-      "backing": .optional(result.promise?.backing.rawValue),
+      "backing": .optional(summary.promise?.backing.rawValue),
       "assumptions": .array(
-        (result.promise?.assumptions ?? []).map { .string($0.description) }
+        (summary.promise?.assumptions ?? []).map { .string($0.description) }
       ),
       "explanation": explanation,
       "operations": .number(result.operations),

@@ -5,6 +5,8 @@ import NVMeAtomic
 struct LoadSummary {
   let plan: LoadPlan
   let result: LoadResult
+  /// Who keeps each write whole; `nil` for plain writes.
+  let promise: PathPromise?
   let path: WritePath
   let latency: Histogram<UInt64>
   /// `nil` where it is not known.
@@ -13,12 +15,14 @@ struct LoadSummary {
   init(
     _ plan: LoadPlan,
     _ result: LoadResult,
+    promise: PathPromise?,
     path: WritePath,
     latency: Histogram<UInt64>,
     deviceBytes: UInt64?
   ) {
     self.plan = plan
     self.result = result
+    self.promise = promise
     self.path = path
     self.latency = latency
     // Nothing on the counter cannot be, where something was written.
@@ -42,7 +46,7 @@ struct LoadSummary {
   var isDurable: Bool? {
     if plan.durable == .none || result.operations == 0 { return false }
     if result.failure != nil { return nil }
-    let keeps = result.promise.map { promise in
+    let keeps = promise.map { promise in
       !promise.assumptions.contains { if case .nothingCaches = $0 { true } else { false } }
     }
     return keeps ?? true ? true : nil

@@ -17,7 +17,7 @@ struct LoadText {
     func add(_ name: String, _ value: String) {
       lines.append("  " + name.padded(to: 18) + value)
     }
-    add("power-fail atomic", Self.atomic(result.promise))
+    add("power-fail atomic", Self.atomic(summary.promise))
     add("durable", "\(summary.isDurable.map { $0 ? "yes" : "no" } ?? "not known")")
     add(
       "writes",

@@ -28,6 +28,7 @@ import Testing
       writes: Int = 200,
       seed: UInt64,
       isSequential: Bool = false,
+      mostBlocks: Int = 1,
       _ prepare: (MemoryStorage.Journal) -> Void = { _ in },
       onTold: (MemoryStorage.Journal, Int, UInt8) -> Void = { _, _, _ in }
     ) throws {
@@ -35,7 +36,10 @@ import Testing
       prepare(journal)
       model = journal.bytes
       var random = SplitMix64(seed)
-      let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: depth * block, alignment: 16)
+      let memory = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: depth * block * mostBlocks,
+        alignment: 16
+      )
       defer { memory.deallocate() }
       var free = Array(0..<depth)
       var places: [Int: (memory: Int, block: Int, byte: UInt8, number: Int, toldBefore: Int)] = [:]
@@ -65,14 +69,14 @@ import Testing
         let place = free.removeLast()
         let target = isSequential ? number % blocks : Int(random.next() % UInt64(blocks))
         let byte = UInt8(truncatingIfNeeded: number &+ 1)
-        let piece = UnsafeMutableRawBufferPointer(
-          rebasing: memory[place * block..<(place + 1) * block]
-        )
-        piece.copyBytes(from: repeatElement(byte, count: block))
-        model.replaceSubrange(target * block..<(target + 1) * block, with: piece)
+        let length = block * min(1 + Int(random.below(UInt64(mostBlocks))), blocks - target)
+        let start = place * block * mostBlocks
+        let piece = UnsafeMutableRawBufferPointer(rebasing: memory[start..<start + length])
+        piece.copyBytes(from: repeatElement(byte, count: length))
+        model.replaceSubrange(target * block..<target * block + length, with: piece)
         let slot = try engine.begin(
           try #require(piece.baseAddress),
-          byteCount: block,
+          byteCount: length,
           atBytes: UInt64(target * block)
         )
         #expect(places[slot] == nil, "a slot was given twice")
@@ -88,6 +92,10 @@ import Testing
 
   @Test(arguments: [1, 2, 7, 32], seeds)
   func overlappingWritesEndInTheOrderGiven(depth: Int, seed: UInt64) throws {
+    for mostBlocks in 2...4 {
+      let mixed = try Run(.init(), depth: depth, seed: seed, mostBlocks: mostBlocks)
+      #expect(mixed.journal.bytes == mixed.model, "seed \(seed), up to \(mostBlocks) blocks")
+    }
     let run = try Run(.init(), depth: depth, seed: seed)
     #expect(run.journal.bytes == run.model, "seed \(seed)")
     #expect(run.failures.isEmpty)

@@ -20,7 +20,7 @@ AREA = 4 * KIB * KIB
 
 
 def main():
-    for part in (test_trap, test_sequential, test_engines, test_limits, test_shared_flush, test_cached_readers, test_signal, test_removal):
+    for part in (test_trap, test_sequential, test_engines, test_limits, test_short_queue, test_shared_flush, test_cached_readers, test_signal, test_removal):
         with cell(part.__name__):
             part()
     finish()
@@ -134,6 +134,21 @@ def test_limits():
                   (document["error"]["code"], document["error"]["outcome"]))
             check(f"limits {serial} {engine} refusal changes nothing", True, read_direct(path, 0, AREA) == before)
             load(f"limits {serial} {engine} plain", path, 2 * unit, *options, "--path", "plain")
+
+
+def test_short_queue():
+    """More writes on their way than the queue has places: each waits, and none is given up."""
+    path = node("even")
+    setting = drives.queue_setting(path[5:], "nr_requests")
+    before = drives.read(setting)
+    drives.write(drives.queue_setting(path[5:], "scheduler"), "mq-deadline")
+    drives.write(setting, 4)
+    document = load("short queue", path, 16 * KIB, "--count", 1000, "--engine", "io_uring", "--queue-depth", 128,
+                    "--range", f"0:{AREA}")
+    check("short queue writes", (1000, None), (document["operations"], document["error"]))
+    check("short queue data", [], [each for each in written(path, 16 * KIB, AREA // 16 // KIB) if isinstance(each, str)])
+    drives.write(drives.queue_setting(path[5:], "scheduler"), "none")
+    note(f"nr_requests was {before}")
 
 
 def test_shared_flush():
