@@ -63,13 +63,12 @@ struct LoadWorker {
       let offset = blocks.next()
       blocks.stamp(&buffer, at: offset)
       do throws(AtomicWriteError) {
-        let receipt = try writer.write(
+        try writer.writeUnreported(
           buffer,
           atBytes: offset,
           durability: durability,
           isStrict: plan.isStrict
         )
-        if result.operations == 0 { result.promise = receipt.powerFailAtomic }
       } catch {
         return fail(error, at: offset)
       }
@@ -78,6 +77,7 @@ struct LoadWorker {
       record(now - before, sink)
       before = now
     }
+    result.promise = writer.promise
   }
 
   private mutating func runQueue(_ sink: Sink) {

@@ -174,7 +174,7 @@ extension AtomicTarget {
 
   /// Takes a flush at its word; one that failed closes the target for writing.
   func check(flush result: StorageResult) throws(AtomicWriteError) {
-    if result == .complete || result == .bytes(0) { return }
+    if result.isAll(of: 0) { return }
     close()
     throw .flushFailed(Self.systemError(result))
   }

@@ -85,16 +85,8 @@ public struct AtomicWriter: ~Copyable {
     durability: Durability,
     isStrict: Bool = false
   ) throws(AtomicWriteError) -> WriteReceipt {
-    let length = UInt64(buffer.byteCount)
-    if admitted != (durability, isStrict) {
-      admission = WriteAdmission(openTarget, durability: durability, isStrict: isStrict)
-      admitted = (durability, isStrict)
-    }
-    try admission.admit(offset: offset, length: length)
-    try openTarget.check(offset: offset, length: length)
-    engine.rules.isDurable = durability == .onReturn
-    try carryOut(buffer, at: offset)
-    let promise = admission.promise
+    try writeUnreported(buffer, atBytes: offset, durability: durability, isStrict: isStrict)
+    let (promise, length) = (admission.promise, UInt64(buffer.byteCount))
     return WriteReceipt(
       path: openTarget.path,
       offsetBytes: offset,
@@ -105,30 +97,33 @@ public struct AtomicWriter: ~Copyable {
     )
   }
 
-  private mutating func carryOut(
+  /// Who keeps the writes of the last length whole.
+  var promise: PathPromise? { admission.promise }
+
+  /// The same without a receipt, for who writes the same again and again.
+  mutating func writeUnreported(
     _ buffer: borrowing AlignedBuffer,
-    at offset: UInt64
+    atBytes offset: UInt64,
+    durability: Durability,
+    isStrict: Bool
   ) throws(AtomicWriteError) {
-    let ended: WriteEngine<SyscallStorage>.Ended?
-    do throws(Errno) {
-      // SAFETY: the buffer is borrowed until the write has ended, and only read.
-      _ = unsafe try engine.begin(
-        buffer.base,
-        byteCount: buffer.byteCount,
-        atBytes: offset
-      )
-      ended = try engine.next()
-    } catch {
-      throw .outcomeUnknown(SystemError(error))
+    let count = buffer.byteCount
+    if admitted.durability != durability || admitted.isStrict != isStrict {
+      admission = WriteAdmission(openTarget, durability: durability, isStrict: isStrict)
+      admitted = (durability, isStrict)
+      engine.rules.isDurable = durability == .onReturn
     }
-    if let failure = ended?.failure {
-      throw openTarget.error(
-        failure,
-        offset: offset,
-        length: UInt64(buffer.byteCount),
-        isDurable: engine.rules.isDurable
-      )
-    }
+    try admission.admit(offset: offset, length: UInt64(count))
+    try openTarget.check(offset: offset, length: UInt64(count))
+    // SAFETY: the buffer is borrowed until the write has ended, and only read.
+    let result = unsafe engine.writeAlone(buffer.base, byteCount: count, atBytes: offset)
+    if result.isAll(of: count) { return }
+    throw openTarget.error(
+      .result(result),
+      offset: offset,
+      length: UInt64(count),
+      isDurable: engine.rules.isDurable
+    )
   }
 
   /// Reads from the target, past the page cache, and so makes a failed range known again.
@@ -145,7 +140,7 @@ public struct AtomicWriter: ~Copyable {
     let count = buffer.byteCount
     // SAFETY: the buffer is held exclusively until the read has ended.
     let result = unsafe engine.readAlone(buffer.base, byteCount: count, atBytes: offset)
-    guard result == .complete || result == .bytes(count) else {
+    guard result.isAll(of: count) else {
       throw openTarget.readError(result)
     }
     openTarget.noteRead(offset: offset, length: UInt64(count))

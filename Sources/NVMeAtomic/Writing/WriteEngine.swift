@@ -179,6 +179,31 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// Whether ``next()`` need not wait.
   var hasEnded: Bool { endedCount > 0 }
 
+  /// Writes, tried again while pages of somebody else or a full queue are in the way.
+  ///
+  /// - Precondition: Nothing else is on its way.
+  mutating func writeAlone(
+    _ memory: UnsafeMutableRawPointer,
+    byteCount: Int,
+    atBytes offset: UInt64
+  ) -> StorageResult {
+    var operation = StorageOperation(rules.isAtomic ? .atomicWrite : .write, token: 0)
+    operation.isDurable = rules.isDurable
+    operation.byteCount = UInt32(byteCount)
+    operation.offsetBytes = offset
+    // SAFETY: the caller's memory lives through the call.
+    unsafe operation.memory = memory
+    var result = alone(operation)
+    var tries: UInt8 = 1
+    while case .host(.resourceTemporarilyUnavailable) = result, tries < Self.mostAttempts {
+      storage.dropPages(offset: offset, count: UInt64(byteCount))
+      if tries > 1 { HostProcess.pause(milliseconds: 2) }
+      tries += 1
+      result = alone(operation)
+    }
+    return result
+  }
+
   /// Makes durable all that has completed.
   ///
   /// - Precondition: Nothing else is on its way.
@@ -241,9 +266,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   private mutating func complete(_ slot: Int, _ result: StorageResult) {
     busyCount -= 1
     let operation = operations[slot]
-    let isWhole =
-      result == .complete || result == .bytes(Int(operation.byteCount))
-    if isWhole {
+    if result.isAll(of: Int(operation.byteCount)) {
       guard rules.sharesFlushes else { return end(slot, nil) }
       states[slot] = .written
       writtenCount += 1
@@ -312,7 +335,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   private mutating func endFlush(_ result: StorageResult) {
     isFlushing = false
-    let isDone = result == .complete || result == .bytes(0)
+    let isDone = result.isAll(of: 0)
     for slot in 0..<depth where states[slot] == .beingFlushed {
       end(slot, isDone ? nil : .flush(result))
     }
@@ -325,4 +348,15 @@ enum WriteFailure: Error, Equatable {
   case result(StorageResult)
   /// The flush that should have made it durable failed.
   case flush(StorageResult)
+}
+
+extension StorageResult {
+  /// Whether it is the success of an operation on so many bytes.
+  func isAll(of byteCount: Int) -> Bool {
+    switch self {
+    case .complete: true
+    case .bytes(let count): count == byteCount
+    case .host, .device: false
+    }
+  }
 }

@@ -195,6 +195,24 @@ import Testing
     #expect(always.journal.events.count { if case .pushed = $0 { true } else { false } } == 8)
   }
 
+  @Test func aSingleWriteThatIsBusyIsTriedEightTimes() {
+    for refusals in 0...9 {
+      let journal = MemoryStorage.Journal(byteCount: Self.block)
+      for number in 0..<refusals {
+        journal.results[number] = .host(.resourceTemporarilyUnavailable)
+      }
+      var engine = WriteEngine(MemoryStorage(journal, depth: 1, seed: 1), .init())
+      var bytes = [UInt8](repeating: 9, count: Self.block)
+      let result = bytes.withUnsafeMutableBytes { bytes in
+        bytes.baseAddress.map { engine.writeAlone($0, byteCount: Self.block, atBytes: 0) }
+      }
+      #expect(result?.isAll(of: Self.block) == (refusals < 8))
+      #expect(journal.bytes.allSatisfy { $0 == (refusals < 8 ? 9 : 0) })
+      let pushed = journal.events.count { if case .pushed = $0 { true } else { false } }
+      #expect(pushed == min(refusals + 1, 8))
+    }
+  }
+
   @Test(arguments: [StorageResult.bytes(256), .bytes(0), .host(.ioError), .device(0x280)])
   func whatFailsIsToldOnceAndNeverRepeated(result: StorageResult) throws {
     for depth in [1, 8] {
