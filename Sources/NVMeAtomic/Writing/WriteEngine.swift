@@ -321,10 +321,11 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   // MARK: Flushing
 
-  /// One flush at a time, for all that has completed by now: begun once half of the writes wait for
-  /// it, or nothing else is on its way.
+  /// One flush at a time, for all that has completed by now: begun once three quarters of the
+  /// places wait for it, or nothing else is on its way.
   private mutating func beginFlush() {
-    guard !isFlushing, writtenCount > 0, busyCount == 0 || writtenCount * 2 >= depth else { return }
+    let isEnough = busyCount == 0 || writtenCount * 4 >= depth * 3
+    guard !isFlushing, writtenCount > 0, isEnough else { return }
     for slot in 0..<depth where states[slot] == .written {
       states[slot] = .beingFlushed
     }
