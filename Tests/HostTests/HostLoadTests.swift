@@ -1,5 +1,6 @@
 import Foundation
 import NVMeAtomic
+import TestSupport
 import Testing
 
 /// `write` as a load, on the running kernel: XFS in software.
@@ -153,6 +154,24 @@ struct HostLoadTests {
       let document = try tool.json()
       #expect(document["interrupted"] as? Bool == true)
       #expect(try #require(number(document, "operations")) > 0)
+    }
+  }
+
+  /// The limit of file sizes would shorten a write; it ends the load before, with what was done.
+  @Test func aFailureInTheMiddleTellsWhatWasDone() throws {
+    try withFile(byteCount: 1 << 20) { file in
+      let command =
+        "ulimit -f 1024; exec '\(Tool.path)' write '\(file)' --block-size 16k --count 50 "
+        + "--pattern sequential --json"
+      let tool = try Tool(program: "/bin/sh", ["-c", command])
+      #expect(tool.status == 2)
+      #expect(tool.errors.contains("at 524288"))
+      let document = try tool.json()
+      #expect(number(document, "operations") == 32)
+      #expect((document["error"] as? [String: Any])?["outcome"] as? String == "not-written")
+      let checker = try Checker.schema("[" + tool.output + "]")
+      #expect(checker.status == 0, "\(checker.output)\(checker.errors)")
+      #expect(try stamps(file, block: 16384).compactMap(\.self) == Array(0..<32))
     }
   }
 

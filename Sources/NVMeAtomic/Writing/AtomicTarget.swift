@@ -6,6 +6,9 @@ import SystemPackage
 ///
 /// A block device is held exclusively, so that neither a mount nor another careful writer can come
 /// between; a file is opened with direct I/O.
+///
+/// Writers and queues of different threads keep no order among each other: which of two writes to
+/// one place stays is not defined, so threads should keep to places of their own.
 public final class AtomicTarget: Sendable {
   /// The target as it was probed.
   public let report: TargetReport

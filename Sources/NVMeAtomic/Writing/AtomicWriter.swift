@@ -46,7 +46,7 @@ public struct AtomicWriter: ~Copyable {
     openTarget = target
     engine = WriteEngine(
       SyscallStorage(target.route),
-      .init(isAtomic: target.path != .plain)
+      .init(isAtomic: target.path != .plain, keepsNeighboursApart: target.losesNeighbours)
     )
     admission = WriteAdmission(target, durability: .none, isStrict: false)
   }

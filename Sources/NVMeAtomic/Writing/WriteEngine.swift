@@ -195,13 +195,23 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     unsafe operation.memory = memory
     var result = alone(operation)
     var tries: UInt8 = 1
-    while case .host(.resourceTemporarilyUnavailable) = result, tries < Self.mostAttempts {
+    while isTemporary(result), tries < Self.mostAttempts {
       storage.dropPages(offset: offset, count: UInt64(byteCount))
       if tries > 1 { HostProcess.pause(milliseconds: 2) }
       tries += 1
       result = alone(operation)
     }
     return result
+  }
+
+  /// Whether nothing was written, for a reason that passes: pages in the way, a full queue, a
+  /// neighbour of another thread that it was joined with in the disk's scheduler.
+  private func isTemporary(_ result: StorageResult) -> Bool {
+    switch result {
+    case .host(.resourceTemporarilyUnavailable): true
+    case .host(.invalidArgument): rules.keepsNeighboursApart
+    default: false
+    }
   }
 
   /// Makes durable all that has completed.
@@ -284,8 +294,12 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
       storage.dropPages(offset: operation.offsetBytes, count: UInt64(operation.byteCount))
       return
     }
-    // The plan leaves no other cause: it was joined with a neighbour, and both were refused.
-    if result == .host(.invalidArgument), rules.keepsNeighboursApart, !tries[slot].isAlone {
+    // The plan leaves no other cause: it was joined with a neighbour, and both were refused. Alone
+    // here it may still meet a neighbour of another thread in the disk's scheduler.
+    if result == .host(.invalidArgument), rules.keepsNeighboursApart,
+      tries[slot].count + 1 < Self.mostAttempts
+    {
+      if tries[slot].isAlone { tries[slot].count += 1 }
       states[slot] = .toBeAlone
       aloneCount += 1
       return
@@ -312,6 +326,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   private mutating func pushOneAlone() {
     for slot in 0..<depth where states[slot] == .toBeAlone {
+      if tries[slot].count > 0 { HostProcess.pause(milliseconds: 2) }
       aloneCount -= 1
       resentCount += 1
       tries[slot].isAlone = true

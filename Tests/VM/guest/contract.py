@@ -76,6 +76,10 @@ def _one_of(rules, _rule, root, value, where):
     return min(meant or results, key=len)
 
 
+def _not(rule, _rule, root, value, where):
+    return [] if _check(rule, root, value, where) else [f"{where} is what it must not be"]
+
+
 def _required(keys, _rule, _root, value, where):
     return [f"{where}.{key} is missing" for key in keys if key not in value] if isinstance(value, dict) else []
 
@@ -112,6 +116,7 @@ def _pattern(pattern, _rule, _root, value, where):
 
 
 _KEYWORDS = {
-    "type": _type, "enum": _enum, "const": _const, "$ref": _reference, "oneOf": _one_of, "required": _required,
+    "type": _type, "enum": _enum, "const": _const, "$ref": _reference, "oneOf": _one_of, "not": _not,
+    "required": _required,
     "properties": _properties, "items": _items, "minimum": _minimum, "minItems": _min_items, "pattern": _pattern,
 }

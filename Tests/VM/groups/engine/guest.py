@@ -10,7 +10,8 @@ import time
 
 from batch import atomic_writes
 from checks import cell, check, finish, note, verdict
-from commands import TOOL, run, tool
+from commands import TOOL, tool
+from contract import breaches
 from direct_io import read_direct
 import drives
 
@@ -20,7 +21,7 @@ AREA = 4 * KIB * KIB
 
 
 def main():
-    for part in (test_trap, test_sequential, test_engines, test_limits, test_short_queue, test_shared_flush, test_cached_readers, test_signal, test_removal):
+    for part in (test_trap, test_sequential, test_threads, test_engines, test_limits, test_short_queue, test_shared_flush, test_cached_readers, test_signal, test_removal):
         with cell(part.__name__):
             part()
     finish()
@@ -93,6 +94,21 @@ def test_sequential():
             drives.write(drives.queue_setting(path[5:], "nomerges"), 0)
         drives.write(drives.queue_setting(path[5:], "scheduler"), "none")
     note(f"writes sent again singly: {resent}")
+
+
+def test_threads():
+    """Neighbours of two threads can meet in a scheduler, where no batch keeps them apart."""
+    path = node("wide")
+    for scheduler in schedulers(path):
+        drives.write(drives.queue_setting(path[5:], "scheduler"), scheduler)
+        for engine, depth in (("sync", 1), ("io_uring", 16)):
+            name = f"threads {scheduler} {engine}"
+            blocks = 16
+            document = load(name, path, 64 * KIB, "--count", 400, "--pattern", "sequential", "--range", f"0:{blocks * 64 * KIB}",
+                            "--engine", engine, "--queue-depth", depth, "--threads", 4)
+            check(f"{name} writes", (400, None), (document["operations"], document["error"]))
+            check(f"{name} data", [], [each for each in written(path, 64 * KIB, blocks) if isinstance(each, str)])
+    drives.write(drives.queue_setting(path[5:], "scheduler"), "none")
 
 
 def schedulers(path):
@@ -217,6 +233,7 @@ def test_removal():
     document = json.loads(output)
     verdict("removal exit code", process.returncode == 3, 3, f"{process.returncode} {errors.decode()}")
     check("removal one line", 1, errors.count(b"\n"))
+    check("removal schema", [], breaches(document))
     check("removal outcome", "unknown", (document["error"] or {}).get("outcome"))
     verdict("removal writes", document["operations"] > 0, "some", document["operations"])
 
