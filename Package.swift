@@ -78,9 +78,12 @@ let package = Package(
       dependencies: ["NVMeAtomic"],
       swiftSettings: tests
     ),
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     .testTarget(
       name: "HostTests",
-      dependencies: ["nvme-atomic", "NVMeAtomic", "LinuxIO", "TestSupport", system],
+      dependencies: [
+        "nvme-atomic", "NVMeAtomic", "LinuxIO", "TestSupport", "CAllocationCounter", system,
+      ],
       swiftSettings: tests
     ),
     .testTarget(
