@@ -25,7 +25,7 @@ extension WriteCommand {
       latency: LatencyHistogram.merged(histograms),
       deviceBytes: deviceBytes(counter, before, target)
     )
-    let failure = result.failure.map { Failure($0.error, target: place($0.offsetBytes)) }
+    let failure = result.failure.map { ended(by: $0.error, at: $0.offsetBytes) }
     Terminal.print(
       json
         ? LoadJSON(summary, failure, explanation(report, range, durability(plan))).document.rendered
@@ -38,7 +38,11 @@ extension WriteCommand {
     if result.isInterrupted { Terminal.exit(ExitCode(130)) }
   }
 
-  private func place(_ offset: UInt64) -> String { "\(target): at \(offset)" }
+  private func ended(by error: AtomicWriteError, at offset: UInt64) -> Failure {
+    var failure = Failure(error, target: target)
+    failure.message = "at \(offset): \(failure.message)"
+    return failure
+  }
 
   private func durability(_ plan: LoadPlan) -> Durability {
     plan.durable == .each ? .onReturn : .none

@@ -5,6 +5,9 @@ import LinuxIO
 ///
 /// Never more generous than ``Planner``: what is not remembered is asked anew.
 struct WriteAdmission: Sendable {
+  /// `MAX_RW_COUNT` (`include/linux/fs.h`), for pages of 4 KiB to 64 KiB: longer calls end short.
+  private static let longestCall: UInt64 = 0x7fff_0000
+
   private let limits: TargetLimits
   private let path: WritePath
   private let durability: Durability
@@ -131,6 +134,9 @@ struct WriteAdmission: Sendable {
     let block = UInt64(limits.statx?.dioOffsetAlign ?? 0)
     if block == 0 { throw .refused(.noDirectIO) }
     if length == 0 { throw .refused(.empty) }
+    if length > Self.longestCall {
+      throw .refused(.exceedsKernelLimit(lengthBytes: length, limitBytes: Self.longestCall))
+    }
     if length % block != 0 {
       throw .refused(.partialBlock(lengthBytes: length, blockBytes: block))
     }

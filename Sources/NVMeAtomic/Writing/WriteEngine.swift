@@ -232,7 +232,8 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     var operation = StorageOperation(.read, token: Self.flushToken)
     // SAFETY: the caller's memory lives through the call.
     unsafe operation.memory = memory
-    operation.byteCount = UInt32(byteCount)
+    // A read so long ends short, which the caller sees.
+    operation.byteCount = UInt32(clamping: byteCount)
     operation.offsetBytes = offset
     return alone(operation)
   }

@@ -6,7 +6,6 @@ import signal
 import struct
 import subprocess
 import threading
-import time
 
 from batch import atomic_writes
 from checks import cell, check, finish, note, verdict
@@ -208,14 +207,21 @@ def test_cached_readers():
 
 def begin(path, *options):
     command = [*TOOL, "write", path, "--json", "--overwrite-existing-data", "--block-size", "16k", "--runtime", "60s", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    before = sectors_written(path)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # The figures go on in batches: some hundreds of writes make sure of one.
+    drives.wait_for(lambda: sectors_written(path) > before + 600 * 32 or process.poll() is not None, "the load's writes", 60)
+    return process
+
+
+def sectors_written(path):
+    return int(drives.read(f"/sys/block/{path[5:]}/stat").split()[6])
 
 
 def test_signal():
     path = node("even")
     for number in (signal.SIGINT, signal.SIGTERM):
         process = begin(path, "--engine", "io_uring", "--queue-depth", "32")
-        time.sleep(3)
         process.send_signal(number)
         output, _ = process.communicate(timeout=30)
         document = json.loads(output)
@@ -227,7 +233,6 @@ def test_removal():
     """A drive that goes away in the middle: the outcome is unknown, and what was done is told."""
     path = node("gone")
     process = begin(path, "--engine", "io_uring", "--queue-depth", "8")
-    time.sleep(3)
     drives.write(f"/sys/block/{path[5:]}/device/device/remove", 1)
     output, errors = process.communicate(timeout=60)
     document = json.loads(output)
