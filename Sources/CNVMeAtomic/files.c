@@ -118,6 +118,8 @@ int nvmeatomic_disk_sequence(int descriptor, uint64_t *sequence) {
   return result(ioctl(descriptor, BLKGETDISKSEQ, sequence));
 }
 
+int nvmeatomic_flush_buffers(int descriptor) { return result(ioctl(descriptor, BLKFLSBUF, 0)); }
+
 int nvmeatomic_drop_pages(int descriptor, int64_t offset, int64_t count) {
   return -posix_fadvise(descriptor, offset, count, POSIX_FADV_DONTNEED);
 }

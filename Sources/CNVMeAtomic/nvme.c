@@ -46,6 +46,22 @@ int nvmeatomic_get_feature(int descriptor, uint8_t feature, uint32_t nsid, uint3
   return status_or_errno(nvme_get_features(&arguments));
 }
 
+int nvmeatomic_data_units_written(int descriptor, uint64_t *units) {
+  struct nvme_smart_log log = {0};
+  const int status = status_or_errno(nvme_get_log_smart(descriptor, NVME_NSID_ALL, true, &log));
+  if (status != 0) return status;
+  *units = 0;
+  for (int byte = 15; byte >= 0; byte--) {
+    if (byte >= 8 && log.data_units_written[byte] != 0) return -ERANGE;
+    if (byte < 8) *units = *units << 8 | log.data_units_written[byte];
+  }
+  return 0;
+}
+
+const char *nvmeatomic_status_words(uint16_t status) {
+  return nvme_status_to_string(status, false);
+}
+
 int nvmeatomic_nsid(int descriptor) {
   uint32_t nsid = 0;
   if (nvme_get_nsid(descriptor, &nsid) < 0) return -errno;

@@ -26,7 +26,7 @@ package final class NVMeNode {
 
   /// The namespace id the driver uses. The corresponding request is `NVME_IOCTL_ID`.
   package func namespaceID() throws(Errno) -> UInt32 {
-    UInt32(try kernelValue(nvmeatomic_nsid(descriptor.rawValue)))
+    try descriptor.namespaceID()
   }
 
   /// The disk's sequence number; fails on a character device and before Linux 5.15.
@@ -56,6 +56,14 @@ package final class NVMeNode {
     // SAFETY: libnvme writes one 32-bit integer.
     try Self.check(unsafe nvmeatomic_get_feature(descriptor.rawValue, identifier, nsid, &value))
     return value
+  }
+
+  /// Data Units Written by the controller, thousands of 512 bytes, rounded up.
+  package func dataUnitsWritten() throws(PassthroughError) -> UInt64 {
+    var units: UInt64 = 0
+    // SAFETY: the shim writes one 64-bit integer.
+    try Self.check(unsafe nvmeatomic_data_units_written(descriptor.rawValue, &units))
+    return units
   }
 
   private func page(

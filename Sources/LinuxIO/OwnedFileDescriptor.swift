@@ -57,6 +57,19 @@ package struct OwnedFileDescriptor: ~Copyable {
     return sequence
   }
 
+  /// The namespace id that the driver uses for an NVMe node. The request is `NVME_IOCTL_ID`.
+  package func namespaceID() throws(Errno) -> UInt32 {
+    UInt32(try kernelValue(nvmeatomic_nsid(rawValue)))
+  }
+
+  /// Writes a block device's dirty pages back, and drops its pages but for mapped ones.
+  ///
+  /// The corresponding calls are `fsync(2)` and `BLKFLSBUF`.
+  package func writeBackAndDropPages() throws(Errno) {
+    try synchronize()
+    _ = try kernelValue(nvmeatomic_flush_buffers(rawValue))
+  }
+
   /// Drops clean pages of a range from the page cache; dirty and mapped ones stay.
   ///
   /// The corresponding call is `posix_fadvise(3)` with `POSIX_FADV_DONTNEED`.

@@ -32,6 +32,9 @@ package enum HostProcess {
   /// Time since some moment, in nanoseconds. `clock_gettime(2)` with `CLOCK_MONOTONIC`.
   package static var monotonicNanoseconds: UInt64 { nvmeatomic_monotonic_nanoseconds() }
 
+  /// The same as of the last tick, for less. The corresponding clock is `CLOCK_MONOTONIC_COARSE`.
+  package static var coarseNanoseconds: UInt64 { nvmeatomic_coarse_nanoseconds() }
+
   /// What this process has used so far. The corresponding system call is `getrusage(2)`.
   package static var processorNanoseconds: (user: UInt64, system: UInt64) {
     var (user, system): (UInt64, UInt64) = (0, 0)

@@ -56,14 +56,30 @@ extension Failure {
     case .targetChanged:
       (.conflict, "it is no longer what was probed", "run the command again")
     case .refused(let refusal): refusalWords(refusal, target)
+    case .missingFact(.remote(let transport)):
+      (
+        .refused, MissingFact.remote(transport: transport).description,
+        "pass --allow-shared to take its word, if no other host writes there"
+      )
     case .missingFact(let fact):
       (.unsupported, fact.description, "nvme-atomic probe \(target) shows what is known")
+    case .onlyAssumed(.volatileCacheKeepsWritesWhole):
+      (
+        .refused, Assumption.volatileCacheKeepsWritesWhole.description,
+        "use --durable each, or drop --strict"
+      )
     case .onlyAssumed(let assumption):
-      (.refused, assumption.description, "use --durable each, or drop --strict")
-    case .notWritten(let error):
-      (.io, "the kernel refused the write: \(error)", "nothing was written; check the kernel log")
-    case .outcomeUnknown(let error):
-      (.io, "the write failed: \(error)", "read the range back: it is all old or all new")
+      (.refused, assumption.description, "drop --strict to accept that")
+    case .notWritten(let cause):
+      (
+        cause.code, "\(cause.who) refused the write: \(cause)",
+        "nothing was written; check the kernel log"
+      )
+    case .outcomeUnknown(let cause):
+      (
+        cause.code, "the write failed: \(cause)",
+        "read the range back: it is all old or all new"
+      )
     case .shortWrite(let written, let requested):
       (
         .io, "the kernel wrote \(written) of \(requested) bytes of an atomic write",
@@ -73,10 +89,10 @@ extension Failure {
       (.io, "an earlier flush failed", "read everything back before writing again")
     case .rangeUnknown:
       (.io, "an earlier write there failed", "read the range back before writing again")
-    case .flushFailed(let error):
-      (.io, "the flush failed: \(error)", "read the range back: it is all old or all new")
-    case .readFailed(let error):
-      (.io, "the range could not be read: \(error)", "check the kernel log")
+    case .flushFailed(let cause):
+      (cause.code, "the flush failed: \(cause)", "read the range back: it is all old or all new")
+    case .readFailed(let cause):
+      (cause.code, "the range could not be read: \(cause)", "check the kernel log")
     case .queueIsFull: (.busy, "the queue is full", "wait for a write to end")
     }
   }
@@ -89,6 +105,9 @@ extension Failure {
     return switch refusal {
     case .kernelOffersNone, .notWritable, .noDrive, .noDirectIO, .obstacle, .metadataFormat:
       (.unsupported, message, "nvme-atomic probe \(target) says why")
+    case .inUse: (.busy, "in use: \(message)", "unmount it, or end its other user")
+    case .shared:
+      (.refused, message, "pass --allow-shared if no other host writes there")
     case .empty: (.refused, message, "give an input of at least one byte")
     case .notPowerOfTwo: (.exceedsLimit, message, "RWF_ATOMIC takes 512, 1k, 2k, 4k and so on")
     case .misaligned(_, let alignment):
@@ -106,5 +125,15 @@ extension Failure {
       )
     default: (.exceedsLimit, message, "nvme-atomic probe \(target) shows the limits")
     }
+  }
+}
+
+extension FailureCause {
+  fileprivate var code: ErrorCode {
+    if case .device = self { .deviceStatus } else { .io }
+  }
+
+  fileprivate var who: String {
+    if case .device = self { "the drive" } else { "the kernel" }
   }
 }

@@ -5,14 +5,21 @@ import Synchronization
 /// Many writes.
 extension WriteCommand {
   func runLoad() throws(Failure) {
+    // The target is let go before the process ends: its page cache is then emptied.
+    let exitCode = try carryOutLoad()
+    if let exitCode { Terminal.exit(exitCode) }
+  }
+
+  /// Carries it out; how the process is to end, `nil` for success.
+  private func carryOutLoad() throws(Failure) -> ExitCode? {
     let report = try probe()
     let plan = try loadPlan(report)
     let promise = try promise(report, plan)
     let target = try openTarget(report)
     let range = WriteRequest.Range.everyPage(sizeBytes: UInt64(plan.blockBytes))
     if explain, !json { printVerdicts(report, range, durability(plan)) }
-    let counter = DeviceWriteCounter(report)
-    let before = counter?.bytesWhileIdle(target)
+    let counter = DeviceWriteCounter(report, path: writePath)
+    let before = counter?.unitsWhileIdle(target)
     let histograms = (0..<plan.threads).map { _ in LatencyHistogram() }
     let progress = LoadProgress(plan)
     let result = LoadRun(plan, on: target).run(histograms.map(\.sink), progress: progress.tell)
@@ -33,9 +40,9 @@ extension WriteCommand {
     )
     if let failure {
       Terminal.printError(failure.line)
-      Terminal.exit(failure.exitCode)
+      return failure.exitCode
     }
-    if result.isInterrupted { Terminal.exit(ExitCode(130)) }
+    return result.isInterrupted ? ExitCode(130) : nil
   }
 
   private func ended(by error: AtomicWriteError, at offset: UInt64) -> Failure {
@@ -58,8 +65,10 @@ extension WriteCommand {
       return try AtomicWriter.promise(
         for: .one(offsetBytes: plan.offsetBytes, lengthBytes: UInt64(plan.blockBytes)),
         on: report.limits,
+        path: writePath,
         durability: durability(plan),
-        isStrict: strict
+        isStrict: strict,
+        allowsShared: allowShared
       )
     } catch {
       throw Failure(error, target: target)
@@ -71,7 +80,8 @@ extension WriteCommand {
       return try AtomicTarget(
         opening: report,
         path: writePath,
-        overwritingExistingData: overwriteExistingData
+        overwritingExistingData: overwriteExistingData,
+        allowingShared: allowShared
       )
     } catch {
       throw Failure(error, target: target)
@@ -130,8 +140,6 @@ extension WriteCommand {
     _ target: AtomicTarget
   ) -> UInt64? {
     guard let counter, let before else { return nil }
-    target.writeOutFileSystem()
-    guard let after = counter.bytes(), after >= before else { return nil }
-    return after - before
+    return counter.bytes(since: before, target)
   }
 }

@@ -24,6 +24,12 @@ extension WriteCommand {
   private func inputLimit(_ report: TargetReport) throws(Failure) -> Int {
     // What a plain write takes at most is nobody's promise; a limit there is all the same.
     if writePath == .plain { return 1 << 30 }
+    if writePath == .passthrough {
+      let limits = PassthroughPathLimits(report.limits, allowsShared: allowShared)
+      // Where there is none, the planner says why.
+      guard let most = limits.maximumBytes, most > 0 else { return 1 << 20 }
+      return Int(most)
+    }
     guard let statx = report.limits.statx, statx.acceptsAtomicWrites else {
       throw Failure(.refused(.kernelOffersNone), target: report.path)
     }
@@ -42,14 +48,17 @@ extension WriteCommand {
         _ = try AtomicWriter.promise(
           for: range,
           on: report.limits,
+          path: writePath,
           durability: durability,
-          isStrict: strict
+          isStrict: strict,
+          allowsShared: allowShared
         )
       }
       var writer = try AtomicWriter(
         opening: report,
         path: writePath,
-        overwritingExistingData: overwriteExistingData
+        overwritingExistingData: overwriteExistingData,
+        allowingShared: allowShared
       )
       return try writer.write(
         AlignedBuffer(copying: bytes),

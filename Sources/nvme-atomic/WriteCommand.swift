@@ -10,21 +10,32 @@ struct WriteCommand: ParsableCommand {
       Once, with --at and --input; or as a load, with --block-size and --count or --runtime, which \
       measures what atomic writes cost and overwrites the target with blocks of its own.
 
-      Each write is one RWF_ATOMIC write, planned before any system call and refused where a limit \
-      forbids it: nothing is ever split, repeated after a short write, or downgraded. A block \
-      device must be free: not mounted, not held, and without a filesystem or partition table.
+      Each write is one RWF_ATOMIC write, or with --path passthrough one NVMe Write command, \
+      planned before any system call and refused where a limit forbids it: nothing is ever split, \
+      repeated after a short write, or downgraded. A block device must be free: not mounted, not \
+      held, and without a filesystem or partition table.
+
+      Commands pass the page cache and every check of the kernel by. They reach what the drive \
+      keeps whole and RWF_ATOMIC cannot say: lengths that are no powers of two, offsets off \
+      their alignment, drives that only report AWUPF. The promise holds while nobody writes there \
+      by a character device, without O_EXCL, or from another host.
       """
   )
 
   enum Path: String, ExpressibleByArgument, CaseIterable {
-    case auto, kernel, plain
+    case auto, kernel, passthrough, plain
   }
 
   enum Durable: String, ExpressibleByArgument, CaseIterable {
     case none, each, end
   }
 
-  @Argument(help: "The block device or file to write to. It must exist.")
+  @Argument(
+    help: """
+      The block device or file to write to, or for passthrough a namespace's ng character device. \
+      It must exist.
+      """
+  )
   var target: String
 
   @Option(help: "Where to write: an offset in bytes, 512, 16k or 1MiB.")
@@ -35,8 +46,8 @@ struct WriteCommand: ParsableCommand {
 
   @Option(
     help: """
-      How to write: auto or kernel, which mean RWF_ATOMIC; or plain, an ordinary direct write that \
-      is not atomic, for comparison.
+      How to write: auto or kernel, which mean RWF_ATOMIC; passthrough, NVMe commands of its own, \
+      never taken unasked; or plain, an ordinary direct write that is not atomic, for comparison.
       """
   )
   var path: Path = .auto
@@ -55,6 +66,14 @@ struct WriteCommand: ParsableCommand {
   @Flag(help: "Write to a block device although it carries a filesystem or partition table.")
   var overwriteExistingData = false
 
+  @Flag(
+    help: """
+      Passthrough: write to a namespace that other hosts can reach; you answer for none of them \
+      writing there.
+      """
+  )
+  var allowShared = false
+
   @Flag(help: "Also say what each path makes of the write.")
   var explain = false
 
@@ -67,6 +86,9 @@ struct WriteCommand: ParsableCommand {
   static let format = "nvme-atomic-write/1"
 
   func validate() throws {
+    if allowShared, path != .passthrough {
+      throw ValidationError("--allow-shared goes with --path passthrough.")
+    }
     if load.isAsked {
       guard at == nil, input == nil else {
         throw ValidationError("--at and --input write once; they do not go with a load.")
@@ -91,7 +113,13 @@ struct WriteCommand: ParsableCommand {
     }
   }
 
-  var writePath: WritePath { path == .plain ? .plain : .kernel }
+  var writePath: WritePath {
+    switch path {
+    case .auto, .kernel: .kernel
+    case .passthrough: .passthrough
+    case .plain: .plain
+    }
+  }
 
   func probe() throws(Failure) -> TargetReport {
     let report = Probe().report(on: target)
@@ -108,9 +136,9 @@ struct WriteCommand: ParsableCommand {
   ) -> Plan {
     let promises: Promises =
       durability == .none ? .powerFailAtomic : [.powerFailAtomic, .durable]
-    return Planner(report.limits).plan(
-      WriteRequest(range, promises: promises, writer: .rwfAtomic)
-    )
+    var request = WriteRequest(range, promises: promises, writer: .rwfAtomic)
+    request.allowsShared = allowShared
+    return Planner(report.limits).plan(request)
   }
 
   func printVerdicts(

@@ -41,5 +41,10 @@ enum DocumentationExamples {
     while let done = try queue.next() {
       print(done.tag, done.error as Any)
     }
+
+    let namespace = Probe().report(on: "/dev/ng0n1")
+    var commands = try AtomicWriter(opening: namespace, path: .passthrough)
+    let record = AlignedBuffer(byteCount: 12288)
+    _ = try commands.write(record, atBytes: 512, durability: .onReturn)
   }
 }

@@ -26,6 +26,7 @@ import Testing
       .noDirectIO, .noDrive, .softwareIsSeenTorn, .normalAtomicityDisabled, .cacheNeverFlushed,
       .metadataFormat(bytes: 8), .journalNotKept,
       .exceedsFileSizeLimit(endBytes: 8192, limitBytes: 4096), .obstacle("it is mounted"),
+      .inUse("it is swap space"), .shared("other hosts write there"),
     ] + (boundary.map { [.crossesBoundary($0, startBytes: 0)] } ?? [])
 
   static let facts: [MissingFact] = [
@@ -37,15 +38,17 @@ import Testing
 
   static let assumptions: [Assumption] = [
     .volatileCacheKeepsWritesWhole, .kernelWordOnly(.paths), .fabricsClaim(transport: "rdma"),
-    .nothingCaches(.paths),
+    .nothingCaches(.paths), .soleUser("other hosts can"),
   ]
 
   static let errors: [AtomicWriteError] =
     [
       .target(ProbeError(code: .notFound, message: "no such file", remedy: "check the path")),
       .busy("it is mounted at /mnt"), .existingData(signature: "ext4"), .targetChanged,
-      .notWritten(SystemError(.invalidArgument)), .outcomeUnknown(SystemError(.ioError)),
+      .notWritten(FailureCause(.invalidArgument)), .outcomeUnknown(FailureCause(.ioError)),
       .shortWrite(writtenBytes: 512, requestedBytes: 4096), .handleFailed,
+      .notWritten(.device(NVMeStatus(raw: 0x83))), .outcomeUnknown(.device(NVMeStatus(raw: 0x280))),
+      .flushFailed(.device(NVMeStatus(raw: 0x6))), .readFailed(.device(NVMeStatus(raw: 0x281))),
     ] + refusals.map { .refused($0) } + facts.map { .missingFact($0) }
     + assumptions.map { .onlyAssumed($0) }
 
@@ -88,8 +91,14 @@ import Testing
       (.refused(.empty), .refused),
       (.refused(.cacheNeverFlushed), .unsupported), (.missingFact(.statx), .unsupported),
       (.onlyAssumed(.volatileCacheKeepsWritesWhole), .refused),
-      (.notWritten(SystemError(.invalidArgument)), .io),
-      (.outcomeUnknown(SystemError(.ioError)), .io),
+      (.notWritten(FailureCause(.invalidArgument)), .io),
+      (.notWritten(.device(NVMeStatus(raw: 0x83))), .deviceStatus),
+      (.outcomeUnknown(.device(NVMeStatus(raw: 0x280))), .deviceStatus),
+      (.flushFailed(.device(NVMeStatus(raw: 0x6))), .deviceStatus),
+      (.readFailed(.device(NVMeStatus(raw: 0x281))), .deviceStatus),
+      (.refused(.inUse("it is mounted")), .busy), (.refused(.shared("hosts")), .refused),
+      (.missingFact(.remote(transport: "tcp")), .refused),
+      (.outcomeUnknown(FailureCause(.ioError)), .io),
       (.shortWrite(writtenBytes: 0, requestedBytes: 1), .io), (.handleFailed, .io),
     ] as [(AtomicWriteError, ErrorCode)]
   )
@@ -111,7 +120,7 @@ import Testing
   }
 
   @Test func documentHasTheDocumentedKeys() throws {
-    let failure = Failure(.outcomeUnknown(SystemError(.ioError)), target: "/dev/x")
+    let failure = Failure(.outcomeUnknown(FailureCause(.ioError)), target: "/dev/x")
     guard case .object(let pairs) = failure.document(format: "nvme-atomic-write/1") else {
       Issue.record("The document is no object.")
       return

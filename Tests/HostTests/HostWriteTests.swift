@@ -125,7 +125,7 @@ struct HostWriteTests {
         _ = try writer.write(AlignedBuffer(copying: bytes), atBytes: 0, durability: .none)
         kept = bytes
       } catch {
-        guard case .notWritten(let system) = error else { throw error }
+        guard case .notWritten(.system(let system)) = error else { throw error }
         #expect(system.code == Errno.noSpace.rawValue)
         #expect(try HostRig.contents(file) == kept)
         return

@@ -53,6 +53,8 @@ int64_t nvmeatomic_list_directory(const char *path, char *names, size_t capacity
 int nvmeatomic_block_size_bytes(int descriptor, uint64_t *bytes);
 /* BLKGETDISKSEQ (Linux 5.15), a macro with a cast, which bookworm's headers have. */
 int nvmeatomic_disk_sequence(int descriptor, uint64_t *sequence);
+/* Writes dirty pages back and drops all of a block device's pages: BLKFLSBUF, a macro. */
+int nvmeatomic_flush_buffers(int descriptor);
 /* Drops clean pages of a range from the page cache. posix_fadvise(3), POSIX_FADV_DONTNEED. */
 int nvmeatomic_drop_pages(int descriptor, int64_t offset, int64_t count);
 
@@ -164,6 +166,11 @@ int64_t nvmeatomic_device_mapper_table(uint32_t major, uint32_t minor, char *tab
 int nvmeatomic_identify_controller(int descriptor, uint8_t page[4096]);
 int nvmeatomic_identify_namespace(int descriptor, uint32_t nsid, uint8_t page[4096]);
 int nvmeatomic_get_feature(int descriptor, uint8_t feature, uint32_t nsid, uint32_t *value);
+/* Data Units Written of the SMART log, for the controller as a whole: thousands of 512 bytes,
+ * rounded up. NVM Express Base Specification 2.1, figure 207. */
+int nvmeatomic_data_units_written(int descriptor, uint64_t *units);
+/* libnvme's words for an NVMe status: a constant, "NAME: explanation" or "NAME". */
+const char *nvmeatomic_status_words(uint16_t status);
 /* The namespace id the driver uses for this node. NVME_IOCTL_ID: no command reaches the device. */
 int nvmeatomic_nsid(int descriptor);
 
@@ -234,5 +241,7 @@ int nvmeatomic_catch_stop_signals(void);
 int nvmeatomic_stop_signal(void);
 /* clock_gettime(2), CLOCK_MONOTONIC. In C so that no structure is built for each write. */
 uint64_t nvmeatomic_monotonic_nanoseconds(void);
+/* The same to the last tick, a few milliseconds ago: CLOCK_MONOTONIC_COARSE, for a tenth. */
+uint64_t nvmeatomic_coarse_nanoseconds(void);
 /* getrusage(2), RUSAGE_SELF. */
 void nvmeatomic_processor_time(uint64_t *user_nanoseconds, uint64_t *system_nanoseconds);

@@ -68,7 +68,8 @@ package enum StorageResult: Equatable, Sendable {
   case complete
   /// The kernel's error.
   case host(Errno)
-  /// The drive's status: status code type and status code, bits 10:0.
+  /// The drive's status as the driver gives it: completion dword 3 from bit 17 on, so that the
+  /// status code lies in bits 7:0, its type in bits 10:8, and Do Not Retry in bit 14.
   case device(UInt16)
 
   /// A system call's result, or a completion entry's.
@@ -79,7 +80,7 @@ package enum StorageResult: Equatable, Sendable {
   /// A command's result: 0, a status, or an error number.
   init(command value: Int64) {
     if value > 0 {
-      self = .device(UInt16(truncatingIfNeeded: value & 0x7ff))
+      self = .device(UInt16(truncatingIfNeeded: value & 0x7fff))
     } else {
       self = value < 0 ? Self(kernel: value) : .complete
     }

@@ -265,9 +265,7 @@ extension TargetProbe {
 
   private mutating func noteSharing(_ entry: NamespaceEntry) {
     guard entry.namespace.identify?.isShared == true else { return }
-    report.limits.passthroughObstacle =
-      report.limits.passthroughObstacle
-      ?? "the namespace is shared (NMIC), and other hosts may write to it"
+    report.limits.sharing = "the namespace is shared (NMIC), and other hosts may write to it"
   }
 
   private func drive(_ answers: DriveAnswers, paths: Int, _ queue: QueueLimits) -> DriveKnowledge {

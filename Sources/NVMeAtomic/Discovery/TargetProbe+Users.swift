@@ -42,7 +42,7 @@ extension TargetProbe {
 
   private mutating func noteUse(_ clause: String) {
     report.user = clause
-    report.limits.passthroughObstacle = clause
+    report.limits.passthroughUser = clause
   }
 
   private mutating func partitions(of disk: String) -> [String]? {

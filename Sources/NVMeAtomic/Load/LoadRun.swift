@@ -67,7 +67,7 @@ package struct LoadRun: Sendable {
       return failure
     } catch {
       control.stop()
-      return .notWritten(SystemError(error))
+      return .notWritten(FailureCause(error))
     }
   }
 

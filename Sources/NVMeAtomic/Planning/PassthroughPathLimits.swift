@@ -15,7 +15,11 @@ public struct PassthroughPathLimits: Hashable, Sendable {
   public var reason: String?
 
   /// Derives the limits from facts.
-  public init(_ target: TargetLimits) {
+  ///
+  /// - Parameters:
+  ///   - target: The facts.
+  ///   - allowsShared: See ``WriteRequest/allowsShared``.
+  public init(_ target: TargetLimits, allowsShared: Bool = false) {
     guard [.namespace, .partition, .generic].contains(target.kind) else {
       (available, maximumBytes) = (false, 0)
       reason =
@@ -33,7 +37,7 @@ public struct PassthroughPathLimits: Hashable, Sendable {
       granuleBytes = UInt64(device.logicalBlockSize.bytes)
       boundaryBytes = device.powerFailBoundary?.sizeBytes ?? 0
       boundaryOffsetBytes = device.boundaryOffsetBytes
-      switch target.passthroughObstacleOrLimit(device) {
+      switch target.passthroughLimit(device, allowsShared: allowsShared) {
       case .fails(let refusal): (available, maximumBytes, reason) = (false, 0, refusal.description)
       case .unknown(let fact): reason = fact.description
       case .holds(let limit):
@@ -53,10 +57,14 @@ extension TargetLimits {
   }
 
   /// The longest command, a whole number of blocks.
-  func passthroughObstacleOrLimit(_ device: DeviceLimits) -> PassthroughLimit {
+  func passthroughLimit(_ device: DeviceLimits, allowsShared: Bool) -> PassthroughLimit {
     if device.metadataBytes != 0 { return .fails(.metadataFormat(bytes: device.metadataBytes)) }
-    if let fabric { return .unknown(.remote(transport: fabric)) }
+    if let passthroughUser { return .fails(.inUse(passthroughUser)) }
     if let passthroughObstacle { return .fails(.obstacle(passthroughObstacle)) }
+    if !allowsShared {
+      if let fabric { return .unknown(.remote(transport: fabric)) }
+      if let sharing { return .fails(.shared(sharing)) }
+    }
     guard let transfer = transferLimitBytes(device) else {
       return .unknown(.queue("max_hw_sectors_kb"))
     }
@@ -66,6 +74,8 @@ extension TargetLimits {
   /// MDTS and what the driver takes in one command; `nil` when the latter is unknown.
   func transferLimitBytes(_ device: DeviceLimits) -> UInt64? {
     guard let kilobytes = queue.maxHWSectorsKB else { return nil }
-    return min(device.maximumTransferBytes ?? .max, kilobytes.multipliedOrMax(by: 1024))
+    // NLB has 16 bits and is 0's-based (NVM Command Set Specification 1.2, section 3.2.6).
+    let blocks = UInt64(device.logicalBlockSize.bytes) * 65536
+    return min(device.maximumTransferBytes ?? .max, kilobytes.multipliedOrMax(by: 1024), blocks)
   }
 }

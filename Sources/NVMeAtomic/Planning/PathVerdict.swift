@@ -56,11 +56,13 @@ public enum Assumption: Hashable, Sendable {
   case nothingCaches(MissingFact)
   /// A fabrics target's word, which often is a block size under another name.
   case fabricsClaim(transport: String)
+  /// Others than this host could write to the namespace, and do not: the reason, as a clause.
+  case soleUser(String)
 
   /// Whether it stands for a fact that could be known and is not, so that no yes may rest on it.
   public var isDoubt: Bool {
     switch self {
-    case .kernelWordOnly, .nothingCaches, .fabricsClaim: true
+    case .kernelWordOnly, .nothingCaches, .fabricsClaim, .soleUser: true
     case .volatileCacheKeepsWritesWhole: false
     }
   }
@@ -129,6 +131,10 @@ public enum PlanRefusal: Hashable, Sendable {
   case journalNotKept
   /// The drive caches writes and the kernel was told not to flush.
   case cacheNeverFlushed
+  /// Passthrough wants the namespace for itself, and somebody uses it; a clause.
+  case inUse(String)
+  /// Passthrough wants the namespace for itself, and other hosts can write to it; a clause.
+  case shared(String)
   /// A metadata format, which passthrough does not write.
   case metadataFormat(bytes: UInt16)
   /// Something else stands in the way; a clause.

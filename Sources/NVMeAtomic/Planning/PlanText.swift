@@ -38,6 +38,7 @@ extension Assumption: CustomStringConvertible {
     case .nothingCaches(let fact):
       "the kernel sends no flush, on its word alone that nothing below caches writes: \(fact)"
     case .fabricsClaim(let transport): MissingFact.remote(transport: transport).description
+    case .soleUser(let clause): "no other host writes there: \(clause)"
     }
   }
 }
@@ -108,7 +109,7 @@ extension PlanRefusal: CustomStringConvertible {
     case .cacheNeverFlushed:
       "the drive caches writes and queue/write_cache tells the kernel not to flush"
     case .metadataFormat(let bytes): "the format has \(bytes) bytes of metadata per block"
-    case .obstacle(let clause): clause
+    case .obstacle(let clause), .inUse(let clause), .shared(let clause): clause
     default: ""
     }
   }

@@ -67,15 +67,20 @@ extension Planner {
     try checkAlignment(request, to: block)
   }
 
+  /// Unit and lines of the drive, and with `ofKernel` the kernel's lines: commands of ours pass
+  /// those by.
   func checkPowerFail(
     _ request: WriteRequest,
-    _ device: DeviceLimits
+    _ device: DeviceLimits,
+    ofKernel: Bool = true
   ) throws(Objection) {
     let length = request.lengthBytes
     if device.powerFailSource == .vendor {
       let specified = device.withoutVendor
       // What the specification's fields keep needs no word of the vendor.
-      guard length > specified.powerFailBytes else { return try checkPowerFail(request, specified) }
+      guard length > specified.powerFailBytes else {
+        return try checkPowerFail(request, specified, ofKernel: ofKernel)
+      }
       return try checkVendorPowerFail(request, device)
     }
     try require(
@@ -83,7 +88,9 @@ extension Planner {
       else: .exceedsPowerFailLimit(lengthBytes: length, limitBytes: device.powerFailBytes)
     )
     // The kernel's own lines, which its driver refuses to cross, are checked where it is asked.
-    if request.writer == .rwfAtomic, target.kind.isBlockDevice || place(of: request) != nil {
+    if ofKernel, request.writer == .rwfAtomic,
+      target.kind.isBlockDevice || place(of: request) != nil
+    {
       guard let kernelBoundary = target.queue.atomicWriteBoundaryBytes else {
         throw .missing(.queue("atomic_write_boundary_bytes"))
       }

@@ -147,19 +147,37 @@ public struct Planner: Sendable {
     )
     let device = try knownDrive()
     let limit: UInt64
-    switch target.passthroughObstacleOrLimit(device) {
+    switch target.passthroughLimit(device, allowsShared: request.allowsShared) {
     case .holds(let bytes): limit = bytes
     case .fails(let refusal): throw .refused(refusal)
     case .unknown(let fact): throw .missing(fact)
     }
     try checkWhole(request)
     try checkBlocks(request, UInt64(device.logicalBlockSize.bytes))
-    try checkPowerFail(request, device)
+    try checkPowerFail(request, device, ofKernel: false)
     try require(
       request.lengthBytes <= limit,
       else: .exceedsTransferLimit(lengthBytes: request.lengthBytes, limitBytes: limit)
     )
     try checkUntorn(request, device, backing: .hardware)
-    return PathPromise(backing: .hardware, assumptions: try assumptions(request, device))
+    return PathPromise(backing: .hardware, assumptions: passthroughAssumptions(request, device))
+  }
+
+  /// Commands carry FUA or are followed by a Flush, whatever the kernel was told of the cache.
+  private func passthroughAssumptions(
+    _ request: WriteRequest,
+    _ device: DeviceLimits
+  ) -> [Assumption] {
+    var assumptions: [Assumption] = []
+    if let fabric = target.fabric {
+      let remote = "the namespace is remote (\(fabric))"
+      assumptions += [.fabricsClaim(transport: fabric), .soleUser(target.sharing ?? remote)]
+    } else if let sharing = target.sharing {
+      assumptions.append(.soleUser(sharing))
+    }
+    if device.volatileWriteCache != false, !request.promises.contains(.durable) {
+      assumptions.append(.volatileCacheKeepsWritesWhole)
+    }
+    return assumptions
   }
 }

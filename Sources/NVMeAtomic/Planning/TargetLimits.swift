@@ -134,6 +134,10 @@ public struct TargetLimits: Hashable, Sendable {
   public var fabric: String?
   /// Why passthrough is out of the question here, when it is; a clause.
   public var passthroughObstacle: String?
+  /// Who uses the namespace, which passthrough wants for itself; a clause.
+  public var passthroughUser: String?
+  /// Why others than this host may write to the namespace, when they may; a clause.
+  public var sharing: String?
   /// The layers and drives below; `nil` for a target on one namespace by one path.
   public var stack: StackLimits?
 

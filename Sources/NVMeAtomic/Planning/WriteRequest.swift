@@ -30,7 +30,8 @@ public struct Promises: OptionSet, Hashable, Sendable {
 public enum WritePath: String, Sendable, CaseIterable {
   /// `pwritev2(2)` or io_uring with `RWF_ATOMIC`.
   case kernel
-  /// An NVMe Write command through the `ng` character device.
+  /// An NVMe Write command through the `ng` character device: `NVME_URING_CMD_IO` or
+  /// `NVME_IOCTL_IO64_CMD`.
   case passthrough
   /// An ordinary direct write: atomic only where nothing can split, merge or move it.
   case plain
@@ -52,6 +53,9 @@ public struct WriteRequest: Hashable, Sendable {
   public var promises: Promises
   /// Who writes.
   public var writer: Writer
+  /// Whether the caller answers for no other host writing to a namespace that others can reach.
+  /// Passthrough alone asks: its promise needs the range for itself.
+  public var allowsShared = false
 
   /// Asks for power-fail atomicity unless told otherwise.
   public init(_ range: Range, promises: Promises = .powerFailAtomic, writer: Writer) {

@@ -7,6 +7,14 @@ import SystemPackage
 /// A block device is held exclusively, so that neither a mount nor another careful writer can come
 /// between; a file is opened with direct I/O.
 ///
+/// By ``WritePath/passthrough`` commands pass the page cache, the partition table and every check
+/// of the kernel by. So this host's block devices that show the same bytes are all held, whichever
+/// controller they belong to; their page caches are written back and emptied before the first
+/// command, and clean pages dropped after the last; and Identify is asked again on opening, after
+/// each failure, and before a write when the last answer is a second old. Not kept out are programs
+/// of root's that open a character device, or a block device without `O_EXCL`, and other hosts: the
+/// promise holds while none of them writes there.
+///
 /// Writers and queues of different threads keep no order among each other: which of two writes to
 /// one place stays is not defined, so threads should keep to places of their own.
 public final class AtomicTarget: Sendable {
@@ -14,38 +22,66 @@ public final class AtomicTarget: Sendable {
   public let report: TargetReport
   /// How it is written to.
   public let path: WritePath
+  /// Whether the caller answers for no other host writing there; see ``WriteRequest/allowsShared``.
+  public let allowsShared: Bool
 
   let route: OperationRoute
-  private let descriptor: OwnedFileDescriptor
+  private let opened: Opened
   /// Nothing has failed: the one thing that each write looks at.
   private let isSound = Atomic(true)
   private let failed = Mutex(FailedRanges())
+
+  /// What keeps the target open.
+  private enum Opened {
+    case file(OwnedFileBox)
+    case namespace(NamespaceClaim)
+  }
 
   /// Opens a target that ``Probe`` has reported on.
   ///
   /// - Parameters:
   ///   - report: The probe's report; it must still be true of the path.
-  ///   - path: ``WritePath/kernel``, or ``WritePath/plain`` for writes that promise nothing;
-  ///     ``WritePath/passthrough`` is refused.
+  ///   - path: ``WritePath/kernel``; ``WritePath/passthrough`` for NVMe commands of its own, to a
+  ///     namespace, a partition of one or its character device; or ``WritePath/plain`` for writes
+  ///     that promise nothing.
   ///   - overwritingExistingData: Whether a block device that carries a filesystem, RAID or
   ///     partition table may be written to.
+  ///   - allowingShared: Whether passthrough may write to a namespace that other hosts can reach:
+  ///     the caller then answers for none of them writing there.
   /// - Throws: ``AtomicWriteError/target(_:)``, ``AtomicWriteError/busy(_:)``,
-  ///   ``AtomicWriteError/existingData(signature:)``, ``AtomicWriteError/refused(_:)`` or
-  ///   ``AtomicWriteError/targetChanged``; nothing was written.
-  /// - Complexity: A target on several drives, or by several paths, is probed once more.
+  ///   ``AtomicWriteError/existingData(signature:)``, ``AtomicWriteError/refused(_:)``,
+  ///   ``AtomicWriteError/missingFact(_:)`` or ``AtomicWriteError/targetChanged``; nothing was
+  ///   written.
+  /// - Complexity: The target is probed once more.
   public init(
     opening report: TargetReport,
     path: WritePath = .kernel,
-    overwritingExistingData: Bool = false
+    overwritingExistingData: Bool = false,
+    allowingShared: Bool = false
   ) throws(AtomicWriteError) {
     if let error = report.error { throw .target(error) }
-    guard path != .passthrough else {
-      throw .refused(.obstacle("this version sends no NVMe commands of its own"))
+    self.report = report
+    self.path = path
+    allowsShared = allowingShared
+    if path == .passthrough {
+      let address = try TargetOpening.address(report, allowsShared: allowingShared)
+      let claim = try TargetOpening.claim(report)
+      opened = .namespace(claim)
+      route = OperationRoute(generic: claim.generic.rawValue, address)
+      // Now that nobody else can come in between.
+      try TargetOpening.confirm(report)
+      _ = claim.isTurn()
+      if !overwritingExistingData {
+        try TargetOpening.checkSignature(of: claim.block.descriptor, report)
+      }
+      try claim.emptyPageCaches(report)
+      return
     }
     guard report.kind?.isBlockDevice == true || report.kind == .file else {
       throw .refused(.notWritable(report.kind ?? .block))
     }
     let opened = try TargetOpening.open(report)
+    try TargetOpening.checkLimits(report)
     try TargetOpening.checkStack(of: opened, report)
     let isBlockDevice = report.kind?.isBlockDevice == true
     if isBlockDevice, !overwritingExistingData {
@@ -60,19 +96,36 @@ public final class AtomicTarget: Sendable {
       descriptor: opened.rawValue,
       writeFlags: isBlockDevice ? .noWait : []
     )
-    descriptor = opened
-    self.report = report
-    self.path = path
+    self.opened = .file(OwnedFileBox(opened))
   }
 
-  /// Whether a write may begin: no flush failed, and nothing failed in its range.
+  /// Whether a write may begin: no flush failed, nothing failed in its range, and a namespace is
+  /// what it was.
   func check(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
+    if case .namespace(let claim) = opened, claim.isTurn() { try confirm(claim) }
     if isSound.load(ordering: .relaxed) { return }
-    let (isClosed, isUnknown) = failed.withLock {
-      ($0.isClosed, $0.overlaps(offset..<offset + length))
+    let (isChanged, isClosed, isUnknown) = failed.withLock {
+      ($0.isChanged, $0.isClosed, $0.overlaps(offset..<offset + length))
     }
+    if isChanged { throw .targetChanged }
     if isClosed { throw .handleFailed }
     if isUnknown { throw .rangeUnknown }
+  }
+
+  /// Asks the drive again. A namespace that is another now, or has other limits, takes no more.
+  private func confirm(_ claim: NamespaceClaim) throws(AtomicWriteError) {
+    do throws(AtomicWriteError) {
+      try TargetOpening.confirm(report)
+    } catch {
+      if error == .targetChanged {
+        failed.withLock { $0.change() }
+        isSound.store(false, ordering: .relaxed)
+      } else {
+        // A drive that does not answer may come back.
+        claim.expire()
+      }
+      throw error
+    }
   }
 
   /// The range holds old or new bytes.
@@ -102,12 +155,14 @@ public final class AtomicTarget: Sendable {
 
   /// Drops clean pages of a range, which keep direct writes from a block device.
   func dropPages(offset: UInt64, length: UInt64) {
-    try? descriptor.dropPages(offset: Int64(offset), count: Int64(length))
+    guard case .file(let file) = opened else { return }
+    try? file.descriptor.dropPages(offset: Int64(offset), count: Int64(length))
   }
 
   /// `syncfs(2)`; a failure shows in the flushes that matter.
   func synchronizeFileSystem() {
-    try? descriptor.synchronizeFileSystem()
+    guard case .file(let file) = opened else { return }
+    try? file.descriptor.synchronizeFileSystem()
   }
 
   /// Whether the kernel may join neighbouring atomic writes of one batch into a request that the
@@ -128,7 +183,9 @@ public final class AtomicTarget: Sendable {
   ///
   /// Where nothing caches, a flush does nothing, and a durable write costs what any write costs.
   var gainsByFlushing: Bool {
-    report.limits.kind.isFile || report.limits.queue.writeBack != false
+    // What the kernel was told of the cache is nothing to commands of ours.
+    if path == .passthrough { return report.limits.drive.limits?.volatileWriteCache != false }
+    return report.limits.kind.isFile || report.limits.queue.writeBack != false
   }
 }
 
@@ -143,10 +200,11 @@ extension AtomicTarget {
     switch failure {
     case .flush(let result):
       close()
-      return .flushFailed(Self.systemError(result))
+      return .flushFailed(Self.cause(result))
     case .result(let result):
       let error = writeError(result, requestedBytes: Int(length), isDurable: isDurable)
       if error.outcome == .unknown { noteUnknown(offset: offset, length: length) }
+      if case .namespace(let claim) = opened { claim.expire() }
       return error
     }
   }
@@ -159,7 +217,9 @@ extension AtomicTarget {
     switch result {
     case .bytes(let written):
       return .shortWrite(writtenBytes: written, requestedBytes: requestedBytes)
-    case .complete, .device: return .outcomeUnknown(Self.systemError(result))
+    case .complete: return .outcomeUnknown(Self.cause(result))
+    case .device(let status): return AtomicWriteError(status: NVMeStatus(raw: status))
+    case .host(let errno) where path == .passthrough: return AtomicWriteError(commandError: errno)
     case .host(.resourceTemporarilyUnavailable):
       return .busy("its pages are cached and in use by another program, or its queue is full")
     case .host(let errno):
@@ -171,19 +231,51 @@ extension AtomicTarget {
     }
   }
 
+  /// How many bytes of a range one read may ask for.
+  func mostReadAtOnce(offset: UInt64, length: UInt64) throws(AtomicWriteError) -> Int {
+    let (end, overflow) = offset.addingReportingOverflow(length)
+    if overflow || end > UInt64(Int64.max) { throw .refused(.overflows) }
+    // More than `MAX_RW_COUNT` ends short.
+    guard path == .passthrough else { return 0x7fff_0000 }
+    guard let device = report.limits.drive.limits, let size = report.limits.sizeBytes,
+      let most = report.limits.transferLimitBytes(device)
+    else { throw .missingFact(.size) }
+    let block = UInt64(device.logicalBlockSize.bytes)
+    if end > size { throw .refused(.beyondEnd(endBytes: end, sizeBytes: size)) }
+    if length % block != 0 {
+      throw .refused(.partialBlock(lengthBytes: length, blockBytes: block))
+    }
+    if offset % block != 0 {
+      throw .refused(.misaligned(offsetBytes: offset, alignmentBytes: block))
+    }
+    return Int(most / block * block)
+  }
+
   func readError(_ result: StorageResult) -> AtomicWriteError {
-    .readFailed(Self.systemError(result))
+    .readFailed(Self.cause(result))
   }
 
   /// Takes a flush at its word; one that failed closes the target for writing.
   func check(flush result: StorageResult) throws(AtomicWriteError) {
     if result.isAll(of: 0) { return }
     close()
-    throw .flushFailed(Self.systemError(result))
+    throw .flushFailed(Self.cause(result))
   }
 
-  private static func systemError(_ result: StorageResult) -> SystemError {
-    if case .host(let errno) = result { return SystemError(errno) }
-    return SystemError(.ioError)
+  private static func cause(_ result: StorageResult) -> FailureCause {
+    switch result {
+    case .host(let errno): FailureCause(errno)
+    case .device(let status): .device(NVMeStatus(raw: status))
+    case .bytes, .complete: FailureCause(.ioError)
+    }
+  }
+}
+
+/// A descriptor with several users.
+private final class OwnedFileBox: Sendable {
+  let descriptor: OwnedFileDescriptor
+
+  init(_ descriptor: consuming OwnedFileDescriptor) {
+    self.descriptor = descriptor
   }
 }

@@ -16,10 +16,11 @@ public enum AtomicWriteError: Error, Hashable, Sendable {
   case missingFact(MissingFact)
   /// The promise would rest on an assumption, and only facts were wanted.
   case onlyAssumed(Assumption)
-  /// The kernel refused the write; nothing was written.
-  case notWritten(SystemError)
-  /// The kernel reported a failure: the range holds all old or all new bytes, nobody knows which.
-  case outcomeUnknown(SystemError)
+  /// Kernel or drive refused the write before any byte moved; nothing was written.
+  case notWritten(FailureCause)
+  /// Kernel or drive reported a failure: the range holds all old or all new bytes, nobody knows
+  /// which.
+  case outcomeUnknown(FailureCause)
   /// The kernel wrote less than asked, which an atomic write must never do.
   case shortWrite(writtenBytes: Int, requestedBytes: Int)
   /// A flush failed before: nobody knows what is durable, and the handle takes no more writes.
@@ -27,9 +28,9 @@ public enum AtomicWriteError: Error, Hashable, Sendable {
   /// An earlier write in this range ended with an unknown outcome: read it back first.
   case rangeUnknown
   /// The flush that should have made the write durable failed.
-  case flushFailed(SystemError)
+  case flushFailed(FailureCause)
   /// The range could not be read.
-  case readFailed(SystemError)
+  case readFailed(FailureCause)
   /// As many writes are on their way as the queue has places; wait for one.
   case queueIsFull
 
@@ -47,6 +48,26 @@ public enum AtomicWriteError: Error, Hashable, Sendable {
     case notWritten = "not-written"
     /// Old or new.
     case unknown
+  }
+}
+
+/// Who reported a failure, and in what words.
+public enum FailureCause: Hashable, Sendable, CustomStringConvertible {
+  /// The kernel.
+  case system(SystemError)
+  /// The drive.
+  case device(NVMeStatus)
+
+  init(_ errno: Errno) {
+    self = .system(SystemError(errno))
+  }
+
+  /// The system's or the specification's text for it.
+  public var description: String {
+    switch self {
+    case .system(let error): error.description
+    case .device(let status): status.description
+    }
   }
 }
 
@@ -75,14 +96,32 @@ extension AtomicWriteError {
       self = .busy("it is in use as swap space or as a running program")
     case .invalidArgument, .badFileDescriptor, .badAddress, .fileTooLarge, .notPermitted,
       .permissionDenied:
-      self = .notWritten(SystemError(errno))
+      self = .notWritten(FailureCause(errno))
     case .notSupportedOnSocket, .noSpace, .diskQuotaExceeded:
       // From a block device: a command may have begun.
       self =
         isFile && !isDurable
-        ? .notWritten(SystemError(errno)) : .outcomeUnknown(SystemError(errno))
+        ? .notWritten(FailureCause(errno)) : .outcomeUnknown(FailureCause(errno))
     default:
-      self = .outcomeUnknown(SystemError(errno))
+      self = .outcomeUnknown(FailureCause(errno))
     }
+  }
+
+  /// Whether a command was refused before any byte moved.
+  ///
+  /// The driver checks and maps a command before it sends it (`drivers/nvme/host/ioctl.c`), and
+  /// gives these then; EINTR, EIO and the like tell of a command that was on its way.
+  init(commandError errno: Errno) {
+    switch errno {
+    case .invalidArgument, .badFileDescriptor, .badAddress, .notPermitted, .permissionDenied:
+      self = .notWritten(FailureCause(errno))
+    default:
+      self = .outcomeUnknown(FailureCause(errno))
+    }
+  }
+
+  /// What a drive's status for a write says of the bytes.
+  init(status: NVMeStatus) {
+    self = status.isRefusal ? .notWritten(.device(status)) : .outcomeUnknown(.device(status))
   }
 }

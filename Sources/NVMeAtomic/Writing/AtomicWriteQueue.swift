@@ -59,7 +59,8 @@ public struct AtomicWriteQueue: ~Copyable {
         isAtomic: target.path != .plain,
         isDurable: isDurable && !sharesFlushes,
         sharesFlushes: sharesFlushes,
-        keepsNeighboursApart: target.losesNeighbours
+        keepsNeighboursApart: target.losesNeighbours,
+        triesAgain: target.path != .passthrough
       )
     )
   }
@@ -75,7 +76,7 @@ public struct AtomicWriteQueue: ~Copyable {
       if let region { unsafe try storage.register(region.bytes) }
       return storage
     } catch {
-      throw .notWritten(SystemError(error))
+      throw .notWritten(FailureCause(error))
     }
   }
 
@@ -121,7 +122,7 @@ public struct AtomicWriteQueue: ~Copyable {
           isRegistered: isRegistered
         )
       } catch {
-        throw .notWritten(SystemError(error))
+        throw .notWritten(FailureCause(error))
       }
       buffers.put(buffer, tag, offset, at: slot)
       return nil
@@ -141,7 +142,7 @@ public struct AtomicWriteQueue: ~Copyable {
       ended = try engine.next()
     } catch {
       openTarget.close()
-      throw .outcomeUnknown(SystemError(error))
+      throw .outcomeUnknown(FailureCause(error))
     }
     guard let ended else { return nil }
     var completed = buffers.take(at: ended.slot)

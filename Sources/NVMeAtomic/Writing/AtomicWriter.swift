@@ -46,7 +46,11 @@ public struct AtomicWriter: ~Copyable {
     openTarget = target
     engine = WriteEngine(
       SyscallStorage(target.route),
-      .init(isAtomic: target.path != .plain, keepsNeighboursApart: target.losesNeighbours)
+      .init(
+        isAtomic: target.path != .plain,
+        keepsNeighboursApart: target.losesNeighbours,
+        triesAgain: target.path != .passthrough
+      )
     )
     admission = WriteAdmission(target, durability: .none, isStrict: false)
   }
@@ -55,13 +59,15 @@ public struct AtomicWriter: ~Copyable {
   public init(
     opening report: TargetReport,
     path: WritePath = .kernel,
-    overwritingExistingData: Bool = false
+    overwritingExistingData: Bool = false,
+    allowingShared: Bool = false
   ) throws(AtomicWriteError) {
     self.init(
       try AtomicTarget(
         opening: report,
         path: path,
-        overwritingExistingData: overwritingExistingData
+        overwritingExistingData: overwritingExistingData,
+        allowingShared: allowingShared
       )
     )
   }
@@ -130,18 +136,29 @@ public struct AtomicWriter: ~Copyable {
   ///
   /// - Parameters:
   ///   - buffer: Filled whole.
-  ///   - offset: Bytes from the begin of the target, a multiple of its direct I/O alignment.
-  /// - Throws: ``AtomicWriteError/readFailed(_:)`` where not all of it could be read.
-  /// - Complexity: One system call: `pread(2)`, or one NVMe Read command.
+  ///   - offset: Bytes from the begin of the target, a multiple of its direct I/O alignment or, by
+  ///     passthrough, of its logical block.
+  /// - Throws: ``AtomicWriteError/refused(_:)`` for a range that the target does not have or that
+  ///   is no whole number of blocks; ``AtomicWriteError/readFailed(_:)`` where not all of it could
+  ///   be read.
+  /// - Complexity: `pread(2)`, or one NVMe Read command for every so many bytes as one may carry.
   public mutating func read(
     into buffer: inout AlignedBuffer,
     atBytes offset: UInt64
   ) throws(AtomicWriteError) {
     let count = buffer.byteCount
-    // SAFETY: the buffer is held exclusively until the read has ended.
-    let result = unsafe engine.readAlone(buffer.base, byteCount: count, atBytes: offset)
-    guard result.isAll(of: count) else {
-      throw openTarget.readError(result)
+    let most = try openTarget.mostReadAtOnce(offset: offset, length: UInt64(count))
+    var done = 0
+    while done < count {
+      let step = min(count - done, most)
+      // SAFETY: the buffer is held exclusively until the read has ended, and has as many bytes.
+      let result = unsafe engine.readAlone(
+        buffer.base + done,
+        byteCount: step,
+        atBytes: offset + UInt64(done)
+      )
+      guard result.isAll(of: step) else { throw openTarget.readError(result) }
+      done += step
     }
     openTarget.noteRead(offset: offset, length: UInt64(count))
   }
@@ -162,6 +179,7 @@ public struct AtomicWriter: ~Copyable {
   ///   - path: ``WritePath/kernel`` or ``WritePath/passthrough``.
   ///   - durability: When the write survives a power failure.
   ///   - isStrict: Whether an assumption counts as a refusal.
+  ///   - allowsShared: See ``WriteRequest/allowsShared``.
   /// - Returns: Who keeps the write whole, and on what assumptions.
   /// - Throws: ``AtomicWriteError/refused(_:)``, ``AtomicWriteError/missingFact(_:)`` or
   ///   ``AtomicWriteError/onlyAssumed(_:)``.
@@ -170,13 +188,14 @@ public struct AtomicWriter: ~Copyable {
     on limits: TargetLimits,
     path: WritePath = .kernel,
     durability: Durability,
-    isStrict: Bool
+    isStrict: Bool,
+    allowsShared: Bool = false
   ) throws(AtomicWriteError) -> PathPromise {
     var promises: Promises = .powerFailAtomic
     if durability == .onReturn { promises.insert(.durable) }
-    let plan = Planner(limits).plan(
-      WriteRequest(range, promises: promises, writer: .rwfAtomic)
-    )
+    var request = WriteRequest(range, promises: promises, writer: .rwfAtomic)
+    request.allowsShared = allowsShared
+    let plan = Planner(limits).plan(request)
     let verdict: PathVerdict =
       switch path {
       case .kernel: plan.kernel

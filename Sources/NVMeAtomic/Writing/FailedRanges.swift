@@ -9,13 +9,17 @@ struct FailedRanges {
   /// Whether a flush failed, or too much else: nothing may be written any more.
   private(set) var isClosed = false
 
-  var isEmpty: Bool { ranges.isEmpty && !isClosed }
+  /// Whether the namespace is not what it was when the target was opened.
+  private(set) var isChanged = false
+
+  var isEmpty: Bool { ranges.isEmpty && !isClosed && !isChanged }
 
   mutating func add(_ range: Range<UInt64>) {
     if ranges.count == Self.most { isClosed = true } else { ranges.append(range) }
   }
 
   mutating func close() { isClosed = true }
+  mutating func change() { isChanged = true }
 
   func overlaps(_ range: Range<UInt64>) -> Bool {
     ranges.contains { $0.overlaps(range) }

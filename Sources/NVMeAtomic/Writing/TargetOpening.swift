@@ -18,16 +18,19 @@ enum TargetOpening {
     return descriptor
   }
 
-  /// Tables, members and paths may have changed since the probe; and what `write` needs to stay out
-  /// of the page cache, not every layer offers.
+  /// The probe may be old: a format, another firmware, table, member or path changes what holds,
+  /// and none of them changes the device that is open.
+  static func checkLimits(_ report: TargetReport) throws(AtomicWriteError) {
+    let now = Probe().report(on: report.path)
+    guard now.limits == report.limits, now.isSameTarget(as: report) else { throw .targetChanged }
+  }
+
+  /// What `write` needs to stay out of the page cache, not every layer offers.
   static func checkStack(
     of descriptor: borrowing OwnedFileDescriptor,
     _ report: TargetReport
   ) throws(AtomicWriteError) {
-    guard let stack = report.limits.stack else { return }
-    let now = Probe().report(on: report.path)
-    guard now.limits == report.limits, now.isSameTarget(as: report) else { throw .targetChanged }
-    guard report.kind?.isBlockDevice == true else { return }
+    guard let stack = report.limits.stack, report.kind?.isBlockDevice == true else { return }
     // Linux 6.15 to 6.17 pass RWF_NOWAIT on to the members of a mirror, and what a member then
     // refuses for the moment counts as written (`drivers/md/raid1-10.c`).
     let takesNoWait = try openErrors(report) { () throws(Errno) in try descriptor.takesNoWait() }
@@ -39,6 +42,66 @@ enum TargetOpening {
         )
       )
     }
+  }
+
+  /// The same for commands of our own, which pass the kernel's settings by.
+  static func confirm(_ report: TargetReport) throws(AtomicWriteError) {
+    let now = Probe().report(on: report.path)
+    let (before, after) = (report.limits.passthroughFacts, now.limits.passthroughFacts)
+    if now.isSameTarget(as: report), before == after { return }
+    if now.isSameTarget(as: report), case .unknown(let fact) = now.limits.drive,
+      case .identify = fact
+    {
+      throw .missingFact(fact)
+    }
+    throw .targetChanged
+  }
+
+  /// Finds and holds what commands of our own need.
+  static func claim(_ report: TargetReport) throws(AtomicWriteError) -> NamespaceClaim {
+    let nodes: NamespaceNodes
+    do throws(NamespaceNodes.Obstacle) {
+      nodes = try NamespaceNodes(of: report, LiveMachine())
+    } catch {
+      throw .refused(.obstacle(error.clause))
+    }
+    return try NamespaceClaim(nodes, report)
+  }
+
+  /// Where commands go.
+  ///
+  /// - Throws: ``AtomicWriteError/refused(_:)`` or ``AtomicWriteError/missingFact(_:)`` where the
+  ///   namespace takes none.
+  static func address(
+    _ report: TargetReport,
+    allowsShared: Bool
+  ) throws(AtomicWriteError) -> NamespaceAddress {
+    guard [.namespace, .partition, .generic].contains(report.kind) else {
+      let limits = PassthroughPathLimits(report.limits)
+      throw .refused(.obstacle(limits.reason ?? "not an NVMe namespace"))
+    }
+    let device: DeviceLimits
+    switch report.limits.drive {
+    case .none: throw .refused(.noDrive)
+    case .unknown(let fact): throw .missingFact(fact)
+    case .known(let limits): device = limits
+    }
+    switch report.limits.passthroughLimit(device, allowsShared: allowsShared) {
+    case .fails(let refusal): throw .refused(refusal)
+    case .unknown(let fact): throw .missingFact(fact)
+    case .holds: break
+    }
+    let block = UInt64(device.logicalBlockSize.bytes)
+    guard let nsid = report.namespace?.nsid else { throw .missingFact(.paths) }
+    guard let start = report.limits.startBytes else { throw .missingFact(.start) }
+    guard start % block == 0 else {
+      throw .refused(.misaligned(offsetBytes: start, alignmentBytes: block))
+    }
+    return NamespaceAddress(
+      nsid: nsid,
+      firstBlock: start / block,
+      blockShift: UInt8(block.trailingZeroBitCount)
+    )
   }
 
   static func checkSignature(
@@ -55,7 +118,7 @@ enum TargetOpening {
     if let signature { throw .existingData(signature: signature) }
   }
 
-  private static func openErrors<Value: ~Copyable>(
+  static func openErrors<Value: ~Copyable>(
     _ report: TargetReport,
     _ body: () throws(Errno) -> Value
   ) throws(AtomicWriteError) -> Value {
@@ -67,7 +130,7 @@ enum TargetOpening {
   }
 
   /// See `open(2)`.
-  private static func openError(_ errno: Errno, _ report: TargetReport) -> AtomicWriteError {
+  static func openError(_ errno: Errno, _ report: TargetReport) -> AtomicWriteError {
     func target(_ code: ErrorCode, _ message: String, _ remedy: String) -> AtomicWriteError {
       .target(ProbeError(code: code, message: message, remedy: remedy))
     }

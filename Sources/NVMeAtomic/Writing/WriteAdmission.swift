@@ -12,6 +12,7 @@ struct WriteAdmission: Sendable {
   private let path: WritePath
   private let durability: Durability
   private let isStrict: Bool
+  private let allowsShared: Bool
   /// No byte at or beyond this one may be written: `RLIMIT_FSIZE` would shorten the write.
   private let fileSizeLimitBytes: UInt64
 
@@ -36,6 +37,7 @@ struct WriteAdmission: Sendable {
     path = target.path
     self.durability = durability
     self.isStrict = isStrict
+    allowsShared = target.allowsShared
     // `generic_write_checks` cuts the write short after the check for `RWF_ATOMIC`.
     fileSizeLimitBytes =
       target.report.kind == .file ? HostProcess.fileSizeLimitBytes : .max
@@ -56,9 +58,9 @@ struct WriteAdmission: Sendable {
 
   private func untorn(_ range: WriteRequest.Range) -> PathVerdict {
     if path == .plain { return .fails(.buffered) }
-    let plan = Planner(limits).plan(
-      WriteRequest(range, promises: [.powerFailAtomic, .untorn], writer: .rwfAtomic)
-    )
+    var request = WriteRequest(range, promises: [.powerFailAtomic, .untorn], writer: .rwfAtomic)
+    request.allowsShared = allowsShared
+    let plan = Planner(limits).plan(request)
     return path == .passthrough ? plan.passthrough : plan.kernel
   }
 
@@ -76,7 +78,8 @@ struct WriteAdmission: Sendable {
       on: limits,
       path: path,
       durability: durability,
-      isStrict: isStrict
+      isStrict: isStrict,
+      allowsShared: allowsShared
     )
     let (end, _) = offset.addingReportingOverflow(length)
     try checkFileSizeLimit(endBytes: end)
@@ -86,7 +89,8 @@ struct WriteAdmission: Sendable {
       on: limits,
       path: path,
       durability: durability,
-      isStrict: isStrict
+      isStrict: isStrict,
+      allowsShared: allowsShared
     )
     if everyPage != nil, everyPage == promise {
       remember(length, alignment: length, nil, promise)

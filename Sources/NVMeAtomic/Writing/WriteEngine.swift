@@ -16,6 +16,8 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     var sharesFlushes = false
     /// Neighbours in one batch would be joined and refused.
     var keepsNeighboursApart = false
+    /// EAGAIN means that pages or a full queue were in the way. Of a command it is no such word.
+    var triesAgain = true
   }
 
   /// The end of a write.
@@ -208,7 +210,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// neighbour of another thread that it was joined with in the disk's scheduler.
   private func isTemporary(_ result: StorageResult) -> Bool {
     switch result {
-    case .host(.resourceTemporarilyUnavailable): true
+    case .host(.resourceTemporarilyUnavailable): rules.triesAgain
     case .host(.invalidArgument): rules.keepsNeighboursApart
     default: false
     }
@@ -221,7 +223,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     alone(StorageOperation(.flush, token: Self.flushToken))
   }
 
-  /// Reads.
+  /// Reads, at most as many bytes as 32 bits can say.
   ///
   /// - Precondition: Nothing else is on its way.
   mutating func readAlone(
@@ -232,8 +234,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     var operation = StorageOperation(.read, token: Self.flushToken)
     // SAFETY: the caller's memory lives through the call.
     unsafe operation.memory = memory
-    // A read so long ends short, which the caller sees.
-    operation.byteCount = UInt32(clamping: byteCount)
+    operation.byteCount = UInt32(byteCount)
     operation.offsetBytes = offset
     return alone(operation)
   }
@@ -285,7 +286,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
       ranges.clear(slot)
       return
     }
-    if result == .host(.resourceTemporarilyUnavailable),
+    if result == .host(.resourceTemporarilyUnavailable), rules.triesAgain,
       busyCount > 0 || tries[slot].count + 1 < Self.mostAttempts
     {
       // While others are on their way, theirs may be the places that are missing.

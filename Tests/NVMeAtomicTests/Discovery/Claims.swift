@@ -78,7 +78,9 @@ extension TargetLimits {
   fileprivate var withoutWords: TargetLimits {
     var limits = self
     if case .unknown(.identify) = drive { limits.drive = .unknown(.identify("")) }
-    if passthroughObstacle != nil { limits.passthroughObstacle = "" }
+    if passthroughObstacle != nil || passthroughUser != nil || sharing != nil {
+      (limits.passthroughObstacle, limits.passthroughUser, limits.sharing) = ("", nil, nil)
+    }
     if stack?.doubt != nil { limits.stack?.doubt = .layer("") }
     for (index, foundation) in (stack?.foundations ?? []).enumerated() {
       guard case .unknown(.identify) = foundation.drive else { continue }

@@ -224,7 +224,7 @@ import Testing
   )
   func passthroughIsNotOfferedOnWhatIsInUse(name: String, obstacle: String?) throws {
     let report = try #require(FixtureTarget.named(name)).report()
-    #expect(report.limits.passthroughObstacle == obstacle)
+    #expect(report.limits.passthroughUser == obstacle)
     #expect(report.passthroughPath.available == (obstacle == nil))
     #expect(report.passthroughPath.reason == obstacle)
   }

@@ -67,7 +67,7 @@ import Testing
     #expect(Self.ask(world, .plain, .everyPage(sizeBytes: 4096)).promise != nil)
   }
 
-  @Test(arguments: WritePath.allCases)
+  @Test(arguments: [WritePath.kernel, .plain])
   func anUnreadWriteCacheSettingIsNotAPromiseToFlush(path: WritePath) {
     var world = World(Drive(definesFields: true, nawupf: 7, cache: true))
     world.target.queue.nomerges = 2

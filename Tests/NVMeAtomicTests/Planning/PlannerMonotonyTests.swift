@@ -92,7 +92,9 @@ private struct Limit: Sendable {
     Limit("nomerges") { $0.queue.nomerges = 0 },
     Limit("simple merges") { $0.queue.nomerges = 1 },
     Limit("write through") { $0.queue.writeBack = false },
-    Limit("an obstacle") { $0.passthroughObstacle = "somebody else uses it" },
+    Limit("an obstacle") { $0.passthroughObstacle = "no character device" },
+    Limit("a user") { $0.passthroughUser = "somebody else uses it" },
+    Limit("sharing") { $0.sharing = "other hosts" },
     Limit("real-time") { target in
       guard target.filesystem?.type == "xfs" else { return }
       target.filesystem?.realtime = true

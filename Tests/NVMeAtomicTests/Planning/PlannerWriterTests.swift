@@ -66,7 +66,16 @@ import Testing
     #expect(Self.ask(Self.world(), path, .durable).promise?.assumptions == [])
   }
 
-  @Test(arguments: WritePath.allCases)
+  /// Commands carry FUA, or a Flush of their own follows, whatever the kernel was told.
+  @Test func passthroughFlushesForItself() {
+    let durable: Promises = [.powerFailAtomic, .durable]
+    for cache in [true, nil] as [Bool?] {
+      let world = Self.world(cache: cache, writeBack: false)
+      #expect(Self.ask(world, .passthrough, durable).promise?.assumptions == [])
+    }
+  }
+
+  @Test(arguments: [WritePath.kernel, .plain])
   func durableNeedsFlushesWhereThereIsACache(path: WritePath) {
     let durable: Promises = [.powerFailAtomic, .durable]
     let deaf = Self.world(cache: true, writeBack: false)
@@ -88,6 +97,37 @@ import Testing
       let promise = Self.ask(world, path, promises).promise
       #expect(promise == nil || promise?.assumptions.contains(claim) == true)
     }
+  }
+
+  /// What others can write to is written to by who answers for them, and is never a plain yes.
+  @Test func passthroughSharesOnlyWhenTold() {
+    let sole = Assumption.soleUser("other hosts")
+    for fabric in [nil, "tcp"] as [String?] {
+      var world = Self.world()
+      world.target.sharing = "other hosts"
+      world.target.fabric = fabric
+      var request = WriteRequest(.everyPage(sizeBytes: 4096), writer: .rwfAtomic)
+      #expect(world.verdict(.passthrough, request).promise == nil)
+      request.allowsShared = true
+      let assumptions = world.verdict(.passthrough, request).promise?.assumptions
+      #expect(assumptions == (fabric.map { [.fabricsClaim(transport: $0)] } ?? []) + [sole])
+      #expect(assumptions?.allSatisfy(\.isDoubt) == true)
+      // Other paths neither ask nor are told.
+      #expect(world.verdict(.kernel, request) == Self.ask(world, .kernel))
+      world.target.passthroughUser = "mounted"
+      #expect(world.verdict(.passthrough, request) == .fails(.inUse("mounted")))
+    }
+  }
+
+  /// NLB has 16 bits, whatever the drive and the kernel would carry.
+  @Test func aCommandHasAtMost65536Blocks() {
+    var world = Self.world()
+    world.drive = Drive(awun: 0xffff, awupf: 0xffff, cache: false)
+    world.target.drive = .known(world.drive.limits)
+    world.target.queue.maxHWSectorsKB = 1 << 20
+    world.target.sizeBytes = 1 << 40
+    let limit = world.target.drive.limits.flatMap(world.target.transferLimitBytes)
+    #expect(limit == 65536 * UInt64(world.drive.block))
   }
 
   @Test(arguments: WritePath.allCases)
@@ -121,8 +161,11 @@ import Testing
 
   @Test func anObstacleOrMetadataStopsPassthrough() {
     var world = Self.world()
-    world.target.passthroughObstacle = "shared"
-    #expect(Self.ask(world, .passthrough) == .fails(.obstacle("shared")))
+    world.target.passthroughObstacle = "no node"
+    #expect(Self.ask(world, .passthrough) == .fails(.obstacle("no node")))
+    world = Self.world()
+    world.target.passthroughUser = "mounted"
+    #expect(Self.ask(world, .passthrough) == .fails(.inUse("mounted")))
     world = Self.world()
     world.drive.metadata = 8
     world.target.drive = .known(world.drive.limits)

@@ -127,7 +127,8 @@ struct Truth {
       return .refused("no namespace")
     }
     guard drive.metadata == 0 else { return .refused("metadata") }
-    guard target.passthroughObstacle == nil else { return .refused("an obstacle") }
+    guard target.passthroughObstacle == nil, target.passthroughUser == nil, target.sharing == nil
+    else { return .refused("an obstacle") }
     guard exists(offset, length) else { return .refused("not there") }
     guard offset % drive.block == 0, length % drive.block == 0 else { return .refused("blocks") }
     guard let kilobytes = queue.maxHWSectorsKB else { return .unknown("max_hw_sectors_kb") }

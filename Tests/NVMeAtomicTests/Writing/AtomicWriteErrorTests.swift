@@ -29,17 +29,17 @@ import Testing
   func refusalWroteNothing(errno: Errno) {
     for (isFile, isDurable) in [(false, false), (false, true), (true, false), (true, true)] {
       let error = Self.error(errno, isFile, isDurable)
-      #expect(error == .notWritten(SystemError(errno)))
+      #expect(error == .notWritten(FailureCause(errno)))
       #expect(error.outcome == .notWritten)
     }
   }
 
   @Test(arguments: ambiguous)
   func lackOfSpaceIsCertainOnAFileWithoutFlush(errno: Errno) {
-    #expect(Self.error(errno, true, false) == .notWritten(SystemError(errno)))
-    #expect(Self.error(errno, true, true) == .outcomeUnknown(SystemError(errno)))
-    #expect(Self.error(errno, false, false) == .outcomeUnknown(SystemError(errno)))
-    #expect(Self.error(errno, false, true) == .outcomeUnknown(SystemError(errno)))
+    #expect(Self.error(errno, true, false) == .notWritten(FailureCause(errno)))
+    #expect(Self.error(errno, true, true) == .outcomeUnknown(FailureCause(errno)))
+    #expect(Self.error(errno, false, false) == .outcomeUnknown(FailureCause(errno)))
+    #expect(Self.error(errno, false, true) == .outcomeUnknown(FailureCause(errno)))
   }
 
   @Test func swapSpaceIsBusy() {
@@ -58,7 +58,7 @@ import Testing
   func anyOtherErrorLeavesTheOutcomeUnknown(errno: Errno) {
     for (isFile, isDurable) in [(false, false), (false, true), (true, false), (true, true)] {
       let error = Self.error(errno, isFile, isDurable)
-      #expect(error == .outcomeUnknown(SystemError(errno)))
+      #expect(error == .outcomeUnknown(FailureCause(errno)))
       #expect(error.outcome == .unknown)
     }
   }
@@ -70,14 +70,51 @@ import Testing
       (.targetChanged, .notWritten), (.refused(.empty), .notWritten),
       (.missingFact(.statx), .notWritten),
       (.onlyAssumed(.volatileCacheKeepsWritesWhole), .notWritten),
-      (.notWritten(SystemError(.ioError)), .notWritten), (.handleFailed, .notWritten),
-      (.outcomeUnknown(SystemError(.invalidArgument)), .unknown),
+      (.notWritten(FailureCause(.ioError)), .notWritten), (.handleFailed, .notWritten),
+      (.outcomeUnknown(FailureCause(.invalidArgument)), .unknown),
       (.shortWrite(writtenBytes: 512, requestedBytes: 4096), .unknown),
       (.shortWrite(writtenBytes: 0, requestedBytes: 4096), .unknown),
     ] as [(AtomicWriteError, AtomicWriteError.Outcome)]
   )
   func everyErrorHasItsOutcome(error: AtomicWriteError, outcome: AtomicWriteError.Outcome) {
     #expect(error.outcome == outcome)
+  }
+
+  /// The driver gives these before it sends a command; any other may tell of one on its way.
+  @Test(arguments: (1...200).map { Errno(rawValue: $0) })
+  func onlyARefusedCommandWroteNothing(errno: Errno) {
+    let refused: [Errno] = [
+      .invalidArgument, .badFileDescriptor, .badAddress, .notPermitted, .permissionDenied,
+    ]
+    let error = AtomicWriteError(commandError: errno)
+    #expect(error.outcome == (refused.contains(errno) ? .notWritten : .unknown))
+  }
+
+  /// Every status there can be: a drive that failed in the middle must never pass for a refusal.
+  @Test func onlyAChecksStatusWroteNothing() {
+    let refusals: Set<UInt16> = [
+      0x001, 0x002, 0x00b, 0x015, 0x020, 0x080, 0x082, 0x083, 0x180, 0x182, 0x183,
+    ]
+    for raw in UInt16(1)...0x7fff {
+      let status = NVMeStatus(raw: raw)
+      let isRefusal = refusals.contains(raw & 0x7ff)
+      #expect(status.isRefusal == isRefusal)
+      #expect(AtomicWriteError(status: status).outcome == (isRefusal ? .notWritten : .unknown))
+      #expect(status.doNotRetry == (raw & 0x4000 != 0))
+    }
+  }
+
+  @Test(
+    arguments: [
+      (0x280, "NVMe status 0x280 (Write Fault)"),
+      (0x4002, "NVMe status 0x2 (Invalid Field in Command), do not retry"),
+      (0x2083, "NVMe status 0x83 (Reservation Conflict)"),
+      (0x183, "NVMe status 0x183 (Command Size Limit Exceeded)"),
+    ] as [(UInt16, String)]
+  )
+  func statusesHaveWords(raw: UInt16, text: String) {
+    #expect(NVMeStatus(raw: raw).description == text)
+    #expect(FailureCause.device(NVMeStatus(raw: raw)).description == text)
   }
 
   @Test func systemErrorKeepsTheNumberAndItsText() {

@@ -200,6 +200,25 @@ import Testing
     #expect(always.journal.events.count { if case .pushed = $0 { true } else { false } } == 8)
   }
 
+  /// What a command's EAGAIN says of it is nobody's word: it is not sent again.
+  @Test(arguments: [1, 4])
+  func aCommandIsNeverSentAgain(depth: Int) throws {
+    let rules = WriteEngine<MemoryStorage>.Rules(triesAgain: false)
+    for errno in [Errno.resourceTemporarilyUnavailable, .invalidArgument] {
+      let run = try Run(rules, depth: depth, writes: 1, seed: 5) { $0.results[0] = .host(errno) }
+      #expect(run.failures[0] == .result(.host(errno)))
+      #expect(run.journal.events.count { if case .pushed = $0 { true } else { false } } == 1)
+      let journal = MemoryStorage.Journal(byteCount: Self.block)
+      journal.results[0] = .host(errno)
+      var engine = WriteEngine(MemoryStorage(journal, depth: 1, seed: 1), rules)
+      var bytes = [UInt8](repeating: 9, count: Self.block)
+      let result = bytes.withUnsafeMutableBytes { bytes in
+        bytes.baseAddress.map { engine.writeAlone($0, byteCount: Self.block, atBytes: 0) }
+      }
+      #expect(result == .host(errno))
+    }
+  }
+
   @Test(arguments: [Errno.resourceTemporarilyUnavailable, .invalidArgument])
   func aSingleWriteThatIsBusyIsTriedEightTimes(errno: Errno) {
     for refusals in 0...9 {

@@ -51,3 +51,17 @@ def disconnect(controller):
     deadline = time.monotonic() + 20
     while os.path.exists(f"/sys/class/nvme/{controller}") and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def retire(name):
+    os.unlink(f"{NVMET}/ports/1/subsystems/{name}")
+    drives.write(f"{NVMET}/subsystems/{name}/namespaces/1/enable", 0)
+    os.rmdir(f"{NVMET}/subsystems/{name}/namespaces/1")
+    os.rmdir(f"{NVMET}/subsystems/{name}")
+
+
+def stop():
+    """What `start` began, once nothing is exported."""
+    os.rmdir(f"{NVMET}/ports/1")
+    for module in ("nvme_loop", "nvmet"):
+        succeed("modprobe", "-r", module)
