@@ -95,14 +95,17 @@ bool nvmeatomic_ring_command(struct nvmeatomic_ring *ring,
   return push(sqe, token);
 }
 
-int nvmeatomic_ring_submit(struct nvmeatomic_ring *ring, uint32_t wait_for) {
-  return io_uring_submit_and_wait(&ring->ring, wait_for);
-}
-
-uint32_t nvmeatomic_ring_reap(struct nvmeatomic_ring *ring,
-                              struct nvmeatomic_ring_completion *completions, uint32_t capacity) {
+int nvmeatomic_ring_turn(struct nvmeatomic_ring *ring, int32_t wait_for,
+                         struct nvmeatomic_ring_completion *completions, uint32_t capacity) {
+  const unsigned wanted = wait_for > 0 ? (unsigned)wait_for : 0;
+  unsigned ready;
+  int status;
+  do {
+    status = io_uring_submit_and_wait(&ring->ring, wanted);
+    if (status < 0 && status != -EINTR) return status;
+    ready = io_uring_cq_ready(&ring->ring);
+  } while (ready < wanted || status < 0);
   const unsigned shift = (ring->ring.flags & IORING_SETUP_CQE32) ? 1 : 0;
-  const unsigned ready = io_uring_cq_ready(&ring->ring);
   const unsigned count = ready < capacity ? ready : capacity;
   const unsigned head = *ring->ring.cq.khead;
   const unsigned mask = *ring->ring.cq.kring_mask;
@@ -112,7 +115,7 @@ uint32_t nvmeatomic_ring_reap(struct nvmeatomic_ring *ring,
     completions[index].result = cqe->res;
   }
   io_uring_cq_advance(&ring->ring, count);
-  return count;
+  return (int)count;
 }
 
 void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t in_flight) {

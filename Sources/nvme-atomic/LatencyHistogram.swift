@@ -13,9 +13,9 @@ final class LatencyHistogram: Sendable {
 
   /// Takes latencies from the thread that measured them.
   var sink: LoadRun.Sink {
-    { latencies, count in
+    { latencies in
       self.histogram.withLock { histogram in
-        for index in 0..<count { histogram.record(min(latencies[index], Self.most)) }
+        for index in latencies.indices { histogram.record(min(latencies[index], Self.most)) }
       }
     }
   }

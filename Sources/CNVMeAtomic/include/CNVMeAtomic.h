@@ -216,11 +216,10 @@ bool nvmeatomic_ring_synchronize(struct nvmeatomic_ring *ring, uint64_t token);
 bool nvmeatomic_ring_command(struct nvmeatomic_ring *ring,
                              const struct nvmeatomic_command *command, bool in_registered_buffer,
                              uint64_t token);
-/* Hands over what is queued and waits for completions; how many entries were taken, or -errno. */
-int nvmeatomic_ring_submit(struct nvmeatomic_ring *ring, uint32_t wait_for);
-/* Takes completions off the ring; how many. */
-uint32_t nvmeatomic_ring_reap(struct nvmeatomic_ring *ring,
-                              struct nvmeatomic_ring_completion *completions, uint32_t capacity);
+/* Hands over what is queued, waits for that many completions, and takes all there are off the ring;
+ * how many, or -errno: what was queued is still queued then. Signals do not end it. */
+int nvmeatomic_ring_turn(struct nvmeatomic_ring *ring, int32_t wait_for,
+                         struct nvmeatomic_ring_completion *completions, uint32_t capacity);
 /* Waits for so many entries and forgets them. */
 void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t in_flight);
 

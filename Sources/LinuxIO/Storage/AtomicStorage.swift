@@ -18,8 +18,12 @@ package protocol AtomicStorage: ~Copyable {
   /// ``next()`` has not told yet.
   mutating func submit(waitingFor count: Int) throws(Errno)
 
-  /// A completed operation; `nil` when none is left to tell.
+  /// An operation that had completed when ``submit(waitingFor:)`` returned; `nil` when none is left
+  /// to tell.
   mutating func next() -> StorageCompletion?
+
+  /// Carries out one operation with nothing else on its way.
+  mutating func perform(_ operation: StorageOperation) -> StorageCompletion
 
   /// Drops clean pages of a range from the page cache, where they keep direct writes away.
   func dropPages(offset: UInt64, count: UInt64)
@@ -87,13 +91,43 @@ package enum StorageResult: Equatable, Sendable {
   }
 }
 
-/// The end of an operation.
+/// The end of an operation, as the kernel tells it: what it means is looked up where it matters.
 package struct StorageCompletion: Equatable, Sendable {
-  package var token: UInt32
-  package var result: StorageResult
+  package let token: UInt32
+  /// Bytes or an error number; of a command 0, a status or an error number.
+  package let value: Int32
+  package let isCommand: Bool
+
+  init(token: UInt32, value: Int32, isCommand: Bool) {
+    self.token = token
+    self.value = value
+    self.isCommand = isCommand
+  }
 
   package init(token: UInt32, result: StorageResult) {
     self.token = token
-    self.result = result
+    switch result {
+    case .bytes(let count): (value, isCommand) = (Int32(count), false)
+    case .host(let errno): (value, isCommand) = (-errno.rawValue, false)
+    case .complete: (value, isCommand) = (0, true)
+    case .device(let status): (value, isCommand) = (Int32(status), true)
+    }
+  }
+
+  /// What became of the operation.
+  package var result: StorageResult {
+    isCommand ? StorageResult(command: Int64(value)) : StorageResult(kernel: Int64(value))
+  }
+}
+
+extension AtomicStorage where Self: ~Copyable {
+  package mutating func perform(_ operation: StorageOperation) -> StorageCompletion {
+    push(operation)
+    do throws(Errno) {
+      try submit(waitingFor: 1)
+    } catch {
+      return StorageCompletion(token: operation.token, result: .host(error))
+    }
+    return next() ?? StorageCompletion(token: operation.token, result: .host(.ioError))
   }
 }

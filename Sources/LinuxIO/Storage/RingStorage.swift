@@ -10,6 +10,11 @@ package import SystemPackage
   private let route: OperationRoute
   private let ring: OpaquePointer
   private let completions: UnsafeMutableBufferPointer<nvmeatomic_ring_completion>
+  private let isCommand: Bool
+  /// Flags of an atomic write, and of one that is durable too.
+  private let atomicFlags: CInt
+  private let durableFlags: CInt
+  /// Completions in the array, those already told of among them.
   private var taken = 0
   private var told = 0
   private var inFlightCount = 0
@@ -34,6 +39,9 @@ package import SystemPackage
     }
     self.depth = depth
     self.route = route
+    isCommand = route.namespace != nil
+    atomicFlags = route.writeFlags.union(.atomic).rawValue
+    durableFlags = route.writeFlags.union([.atomic, .dataSync]).rawValue
     // SAFETY: the array is initialised at once, and both are freed with their one owner.
     unsafe self.ring = ring
     unsafe completions = .allocate(capacity: depth + 1)
@@ -58,11 +66,28 @@ package import SystemPackage
 
   package mutating func push(_ operation: StorageOperation) {
     precondition(enqueue(operation), "more operations than the ring was made for")
-    inFlightCount += 1
+    inFlightCount &+= 1
   }
 
-  private func enqueue(_ operation: StorageOperation) -> Bool {
+  @inline(__always)
+  private mutating func enqueue(_ operation: StorageOperation) -> Bool {
     let token = UInt64(operation.token)
+    if operation.kind == .atomicWrite, !isCommand {
+      // SAFETY: the operation's memory lives until it completes, and has as many bytes.
+      return unsafe nvmeatomic_ring_write(
+        ring,
+        operation.memory,
+        operation.byteCount,
+        operation.offsetBytes,
+        operation.isDurable ? durableFlags : atomicFlags,
+        token
+      )
+    }
+    return enqueueOther(operation, token)
+  }
+
+  @inline(never)
+  private mutating func enqueueOther(_ operation: StorageOperation, _ token: UInt64) -> Bool {
     if let namespace = route.namespace {
       // SAFETY: the shim copies the command; its memory lives until it completes.
       var command = unsafe namespace.command(operation)
@@ -96,40 +121,32 @@ package import SystemPackage
   }
 
   package mutating func submit(waitingFor count: Int) throws(Errno) {
-    let missing = max(0, count - (taken - told))
-    while true {
-      // SAFETY: the ring lives as long as this value.
-      let status = unsafe nvmeatomic_ring_submit(ring, UInt32(missing))
-      if status >= 0 { return }
-      // What was queued stays queued.
-      if status != -Errno.interrupted.rawValue { throw Errno(rawValue: -status) }
-    }
+    // SAFETY: the array has as many places as the ring has entries, and the ring lives as long as
+    // this value.
+    let status = unsafe nvmeatomic_ring_turn(
+      ring,
+      Int32(truncatingIfNeeded: count &- (taken &- told)),
+      completions.baseAddress.unsafelyUnwrapped + taken,
+      UInt32(truncatingIfNeeded: completions.count &- taken)
+    )
+    if status < 0 { throw Errno(rawValue: -status) }
+    taken &+= Int(status)
+    inFlightCount &-= Int(status)
   }
 
   package mutating func next() -> StorageCompletion? {
     if told == taken {
-      // SAFETY: the array has as many places as the ring has entries.
-      let count = unsafe nvmeatomic_ring_reap(
-        ring,
-        completions.baseAddress,
-        UInt32(completions.count)
-      )
-      (taken, told) = (Int(count), 0)
-      inFlightCount -= Int(count)
-      if count == 0 { return nil }
+      (told, taken) = (0, 0)
+      return nil
     }
     // SAFETY: `told` is below `taken`, which is at most the array's count.
     let completion = unsafe completions[told]
     told += 1
     return StorageCompletion(
       token: UInt32(truncatingIfNeeded: completion.token),
-      result: result(completion.result)
+      value: completion.result,
+      isCommand: isCommand
     )
-  }
-
-  private func result(_ value: Int32) -> StorageResult {
-    route.namespace == nil
-      ? StorageResult(kernel: Int64(value)) : StorageResult(command: Int64(value))
   }
 
   package func dropPages(offset: UInt64, count: UInt64) {

@@ -15,7 +15,7 @@ package struct SyscallStorage: AtomicStorage, ~Copyable {
 
   package mutating func push(_ operation: StorageOperation) {
     precondition(completion == nil)
-    completion = StorageCompletion(token: operation.token, result: carryOut(operation))
+    completion = perform(operation)
   }
 
   package mutating func submit(waitingFor count: Int) throws(Errno) {}
@@ -25,33 +25,33 @@ package struct SyscallStorage: AtomicStorage, ~Copyable {
     return completion
   }
 
-  private func carryOut(_ operation: StorageOperation) -> StorageResult {
+  package func perform(_ operation: StorageOperation) -> StorageCompletion {
+    StorageCompletion(
+      token: operation.token,
+      value: carryOut(operation),
+      isCommand: route.namespace != nil
+    )
+  }
+
+  /// The kernel counts no more bytes than 31 bits can say (`MAX_RW_COUNT`).
+  private func carryOut(_ operation: StorageOperation) -> Int32 {
     if let namespace = route.namespace {
       // SAFETY: the command's memory is the operation's, which lives through the call.
       var command = unsafe namespace.command(operation)
-      let status = unsafe nvmeatomic_io_command(route.descriptor, &command)
-      return StorageResult(command: Int64(status))
+      return unsafe nvmeatomic_io_command(route.descriptor, &command)
     }
     let (count, offset) = (Int(operation.byteCount), Int64(operation.offsetBytes))
     switch operation.kind {
     case .flush:
-      return StorageResult(kernel: Int64(nvmeatomic_fdatasync(route.descriptor)))
+      return nvmeatomic_fdatasync(route.descriptor)
     case .read:
       // SAFETY: the operation's memory lives through the call, and has as many bytes.
-      return StorageResult(
-        kernel: unsafe nvmeatomic_pread(route.descriptor, operation.memory, count, offset)
-      )
+      return Int32(unsafe nvmeatomic_pread(route.descriptor, operation.memory, count, offset))
     case .write, .atomicWrite:
       let flags = route.flags(operation).rawValue
       // SAFETY: as above.
-      return StorageResult(
-        kernel: unsafe nvmeatomic_pwritev2(
-          route.descriptor,
-          operation.memory,
-          count,
-          offset,
-          flags
-        )
+      return Int32(
+        unsafe nvmeatomic_pwritev2(route.descriptor, operation.memory, count, offset, flags)
       )
     }
   }

@@ -6,8 +6,10 @@ struct LoadBlocks {
   static let stampDistance = 4096
 
   private let blockBytes: Int
-  private let offsetBytes: UInt64
-  private let blocks: Range<UInt64>
+  /// Where the thread's first block begins.
+  private let firstBytes: UInt64
+  /// Blocks of the thread's own.
+  private let count: UInt64
   private let isRandom: Bool
   private let stride: UInt64
   private var random: SplitMix64
@@ -16,39 +18,37 @@ struct LoadBlocks {
 
   init(_ plan: LoadPlan, thread: Int) {
     blockBytes = plan.blockBytes
-    offsetBytes = plan.offsetBytes
-    blocks = plan.blocks(ofThread: thread)
+    let blocks = plan.blocks(ofThread: thread)
+    firstBytes = plan.offsetBytes + blocks.lowerBound * UInt64(plan.blockBytes)
+    count = blocks.upperBound - blocks.lowerBound
     isRandom = plan.pattern == .random
     stride = UInt64(plan.threads)
     // Threads of one seed go different ways.
     random = SplitMix64(plan.seed &+ UInt64(thread) &* 0x2545_f491_4f6c_dd1d)
-    place = blocks.lowerBound
+    place = 0
     sequence = UInt64(thread)
   }
 
-  /// Where the next write goes.
+  /// Where the next write goes; never beyond the target, where offsets were multiplied once.
+  @inline(__always)
   mutating func next() -> UInt64 {
-    if isRandom {
-      place = blocks.lowerBound + random.below(blocks.upperBound - blocks.lowerBound)
-      return offsetBytes + place * UInt64(blockBytes)
-    }
-    defer { place = place + 1 == blocks.upperBound ? blocks.lowerBound : place + 1 }
-    return offsetBytes + place * UInt64(blockBytes)
+    if isRandom { return firstBytes &+ random.below(count) &* UInt64(blockBytes) }
+    defer { place = place + 1 == count ? 0 : place + 1 }
+    return firstBytes &+ place &* UInt64(blockBytes)
   }
 
   /// Marks every 4096 bytes, or the whole of a smaller block, with the number of the write and the
   /// place of the mark: 64 bits each, least significant byte first.
-  mutating func stamp(_ buffer: inout AlignedBuffer, at offset: UInt64) {
-    let (number, count, distance) = (sequence, blockBytes, Self.stampDistance)
-    sequence += stride
-    // SAFETY: within the buffer, see below.
-    unsafe buffer.withMutableBytes { bytes in
-      for start in Swift.stride(from: 0, to: count, by: distance) {
-        let place = offset + UInt64(start)
-        // SAFETY: a block has at least 512 bytes, and a stamp begins at a multiple of 4096.
-        unsafe bytes.storeBytes(of: number.littleEndian, toByteOffset: start, as: UInt64.self)
-        unsafe bytes.storeBytes(of: place.littleEndian, toByteOffset: start + 8, as: UInt64.self)
-      }
+  mutating func stamp(_ memory: UnsafeMutableRawPointer, at offset: UInt64) {
+    let number = sequence.littleEndian
+    sequence &+= stride
+    var start = 0
+    while start < blockBytes {
+      let place = (offset &+ UInt64(start)).littleEndian
+      // SAFETY: a block has at least 512 bytes, and a stamp begins at a multiple of 4096.
+      unsafe (memory + start).storeBytes(of: number, as: UInt64.self)
+      unsafe (memory + start + 8).storeBytes(of: place, as: UInt64.self)
+      start &+= Self.stampDistance
     }
   }
 

@@ -12,8 +12,8 @@ package struct LoadRun: Sendable {
     self.target = target
   }
 
-  /// Takes the latencies of one thread in nanoseconds, as many as the count says.
-  package typealias Sink = @Sendable ([UInt64], Int) -> Void
+  /// Takes latencies of one thread in nanoseconds, which are lent for the call.
+  package typealias Sink = @Sendable (Span<UInt64>) -> Void
 
   /// Writes until the count, the time, a signal or a failure ends it.
   ///

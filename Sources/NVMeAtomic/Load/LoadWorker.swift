@@ -20,9 +20,9 @@ final class LoadControl: Sendable {
 }
 
 /// One thread of a load.
-struct LoadWorker {
-  /// Takes latencies in nanoseconds, as many as the count says.
-  typealias Sink = ([UInt64], Int) -> Void
+struct LoadWorker: ~Copyable {
+  /// Takes latencies in nanoseconds.
+  typealias Sink = (Span<UInt64>) -> Void
 
   /// Latencies are handed on in batches, so that the recorder is called rarely.
   private static let batch = 256
@@ -33,7 +33,7 @@ struct LoadWorker {
   let thread: Int
 
   private(set) var result = LoadResult()
-  private var latencies = [UInt64](repeating: 0, count: Self.batch)
+  private var latencies = FixedArray<UInt64>(repeating: 0, count: Self.batch)
   private var recorded = 0
   private var blocks: LoadBlocks
   private var remaining: UInt64
@@ -61,7 +61,8 @@ struct LoadWorker {
     var before = HostProcess.monotonicNanoseconds
     while remaining > 0, !control.shouldStop, before < control.deadlineNanoseconds {
       let offset = blocks.next()
-      blocks.stamp(&buffer, at: offset)
+      // SAFETY: the buffer has the bytes of a block.
+      unsafe blocks.stamp(buffer.base, at: offset)
       do throws(AtomicWriteError) {
         try writer.writeUnreported(
           buffer,
@@ -89,20 +90,22 @@ struct LoadWorker {
         bufferBytes: plan.blockBytes,
         isStrict: plan.isStrict
       )
-      var begun = [UInt64](repeating: 0, count: plan.depth)
+      var begun = FixedArray<UInt64>(repeating: 0, count: plan.depth)
       try fill(&queue, &begun)
-      while let completed = try queue.next() {
-        let (now, tag) = (HostProcess.monotonicNanoseconds, Int(completed.tag))
-        if let error = completed.error {
-          fail(error, at: completed.offsetBytes)
+      while let ended = try queue.nextInPlace() {
+        let (now, place) = (HostProcess.monotonicNanoseconds, ended.place)
+        if let error = ended.error {
+          fail(error, at: queue.offset(inPlace: place))
+          queue.vacate(place)
           continue
         }
-        record(now - begun[tag], sink)
+        record(now &- begun[place], sink)
         guard remaining > 0, !control.shouldStop, now < control.deadlineNanoseconds else {
+          queue.vacate(place)
           continue
         }
-        begun[tag] = now
-        begin(completed.buffer, tag, &queue)
+        begun[place] = now
+        beginAgain(place, &queue)
       }
       result.promise = queue.promise
       result.resent = UInt64(queue.resentCount)
@@ -114,27 +117,33 @@ struct LoadWorker {
   /// The first write of each place.
   private mutating func fill(
     _ queue: inout AtomicWriteQueue,
-    _ begun: inout [UInt64]
+    _ begun: inout FixedArray<UInt64>
   ) throws(AtomicWriteError) {
     let now = HostProcess.monotonicNanoseconds
-    for tag in 0..<plan.depth where remaining > 0 && !control.shouldStop {
+    for number in 0..<plan.depth where remaining > 0 && !control.shouldStop {
       guard var buffer = queue.takeBuffer() else { return }
-      LoadBlocks.fill(&buffer, seed: plan.seed &+ UInt64(tag))
-      begun[tag] = now
-      begin(buffer, tag, &queue)
+      LoadBlocks.fill(&buffer, seed: plan.seed &+ UInt64(number))
+      begun[queue.engine.nextSlot] = now
+      let offset = blocks.next()
+      // SAFETY: the buffer has the bytes of a block.
+      unsafe blocks.stamp(buffer.base, at: offset)
+      remaining -= 1
+      if let refused = queue.submit(buffer, atBytes: offset) { fail(refused.error, at: offset) }
     }
   }
 
-  private mutating func begin(
-    _ buffer: consuming AlignedBuffer,
-    _ tag: Int,
-    _ queue: inout AtomicWriteQueue
-  ) {
+  /// The next write of a place whose last one has ended.
+  @inline(__always)
+  private mutating func beginAgain(_ place: Int, _ queue: inout AtomicWriteQueue) {
     let offset = blocks.next()
-    blocks.stamp(&buffer, at: offset)
+    // SAFETY: the buffer in each place has the bytes of a block.
+    unsafe blocks.stamp(queue.memory(inPlace: place), at: offset)
     remaining -= 1
-    if let refused = queue.submit(buffer, atBytes: offset, tag: UInt64(tag)) {
-      fail(refused.error, at: offset)
+    do throws(AtomicWriteError) {
+      try queue.submitAgain(place, byteCount: plan.blockBytes, atBytes: offset)
+    } catch {
+      fail(error, at: offset)
+      queue.vacate(place)
     }
   }
 
@@ -146,7 +155,7 @@ struct LoadWorker {
   }
 
   private mutating func hand(to sink: Sink) {
-    if recorded > 0 { sink(latencies, recorded) }
+    if recorded > 0 { latencies.withFirst(recorded, sink) }
     control.count(recorded)
     recorded = 0
   }

@@ -3,7 +3,8 @@
   /// Bytes that belong to the payload.
   public let byteCount: Int
 
-  private let memory: UnsafeMutableRawBufferPointer
+  /// Where the bytes begin; valid as long as the buffer.
+  let base: UnsafeMutableRawPointer
   /// Who owns the memory where the buffer does not.
   let region: BufferRegion?
   private let piece: Int
@@ -18,22 +19,23 @@
     region = nil
     piece = 0
     // SAFETY: initialised at once, and freed by the one owner.
-    unsafe memory = .allocate(byteCount: max(byteCount, 1), alignment: Self.alignmentBytes)
-    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0)
+    let count = max(byteCount, 1)
+    unsafe base = .allocate(byteCount: count, alignment: Self.alignmentBytes)
+    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
   }
 
   /// A copy of bytes from elsewhere.
   public init(copying bytes: [UInt8]) {
     self.init(byteCount: bytes.count)
     // SAFETY: the memory has at least as many bytes.
-    unsafe memory.copyBytes(from: bytes)
+    unsafe UnsafeMutableRawBufferPointer(start: base, count: byteCount).copyBytes(from: bytes)
   }
 
   /// A piece of a region that is registered with a ring, which the piece keeps alive.
   init(in region: BufferRegion, piece: Int) {
     byteCount = region.pieceByteCount
     // SAFETY: the region outlives the piece, which holds it.
-    unsafe memory = region.memory(ofPiece: piece)
+    unsafe base = region.memory(ofPiece: piece)
     self.region = region
     self.piece = piece
   }
@@ -41,13 +43,7 @@
   deinit {
     if let region { return region.giveBack(piece) }
     // SAFETY: allocated in init, and nobody else has it.
-    unsafe memory.deallocate()
-  }
-
-  /// Where the bytes begin; valid as long as the buffer.
-  var base: UnsafeMutableRawPointer {
-    // SAFETY: the memory is never empty.
-    unsafe memory.baseAddress.unsafelyUnwrapped
+    unsafe base.deallocate()
   }
 
   /// Lends the bytes for reading.
@@ -55,7 +51,7 @@
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     // SAFETY: the memory outlives the call.
-    unsafe try body(UnsafeRawBufferPointer(rebasing: memory[..<byteCount]))
+    unsafe try body(UnsafeRawBufferPointer(start: base, count: byteCount))
   }
 
   /// Lends the bytes for writing.
@@ -63,7 +59,7 @@
     _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     // SAFETY: the memory outlives the call, and `mutating` makes this the only access.
-    unsafe try body(UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
+    unsafe try body(UnsafeMutableRawBufferPointer(start: base, count: byteCount))
   }
 }
 
@@ -90,10 +86,9 @@
 
   var bytes: UnsafeMutableRawBufferPointer { unsafe memory }
 
-  func memory(ofPiece piece: Int) -> UnsafeMutableRawBufferPointer {
-    let start = piece * strideBytes
+  func memory(ofPiece piece: Int) -> UnsafeMutableRawPointer {
     // SAFETY: within the region, as pieces are numbered below their count.
-    return unsafe UnsafeMutableRawBufferPointer(rebasing: memory[start..<start + strideBytes])
+    unsafe memory.baseAddress.unsafelyUnwrapped + piece * strideBytes
   }
 
   func takeOne() -> AlignedBuffer? {

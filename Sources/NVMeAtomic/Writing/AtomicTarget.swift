@@ -26,16 +26,13 @@ public final class AtomicTarget: Sendable {
   public let allowsShared: Bool
 
   let route: OperationRoute
-  private let opened: Opened
+  /// What keeps a file or block device open; `nil` for a namespace.
+  private let file: OwnedFileBox?
+  /// What holds a namespace; `nil` for a file or block device.
+  private let claim: NamespaceClaim?
   /// Nothing has failed: the one thing that each write looks at.
   private let isSound = Atomic(true)
   private let failed = Mutex(FailedRanges())
-
-  /// What keeps the target open.
-  private enum Opened {
-    case file(OwnedFileBox)
-    case namespace(NamespaceClaim)
-  }
 
   /// Opens a target that ``Probe`` has reported on.
   ///
@@ -66,7 +63,7 @@ public final class AtomicTarget: Sendable {
     if path == .passthrough {
       let address = try TargetOpening.address(report, allowsShared: allowingShared)
       let claim = try TargetOpening.claim(report)
-      opened = .namespace(claim)
+      (self.claim, file) = (claim, nil)
       route = OperationRoute(generic: claim.generic.rawValue, address)
       // Now that nobody else can come in between.
       try TargetOpening.confirm(report)
@@ -96,13 +93,20 @@ public final class AtomicTarget: Sendable {
       descriptor: opened.rawValue,
       writeFlags: isBlockDevice ? .noWait : []
     )
-    self.opened = .file(OwnedFileBox(opened))
+    (claim, file) = (nil, OwnedFileBox(opened))
   }
 
   /// Whether a write may begin: no flush failed, nothing failed in its range, and a namespace is
   /// what it was.
+  @inline(__always)
   func check(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
-    if case .namespace(let claim) = opened, claim.isTurn() { try confirm(claim) }
+    if claim == nil, isSound.load(ordering: .relaxed) { return }
+    try checkClosely(offset: offset, length: length)
+  }
+
+  @inline(never)
+  private func checkClosely(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
+    if let claim, claim.isTurn() { try confirm(claim) }
     if isSound.load(ordering: .relaxed) { return }
     let (isChanged, isClosed, isUnknown) = failed.withLock {
       ($0.isChanged, $0.isClosed, $0.overlaps(offset..<offset + length))
@@ -155,14 +159,12 @@ public final class AtomicTarget: Sendable {
 
   /// Drops clean pages of a range, which keep direct writes from a block device.
   func dropPages(offset: UInt64, length: UInt64) {
-    guard case .file(let file) = opened else { return }
-    try? file.descriptor.dropPages(offset: Int64(offset), count: Int64(length))
+    try? file?.descriptor.dropPages(offset: Int64(offset), count: Int64(length))
   }
 
   /// `syncfs(2)`; a failure shows in the flushes that matter.
   func synchronizeFileSystem() {
-    guard case .file(let file) = opened else { return }
-    try? file.descriptor.synchronizeFileSystem()
+    try? file?.descriptor.synchronizeFileSystem()
   }
 
   /// Whether the kernel may join neighbouring atomic writes of one batch into a request that the
@@ -204,7 +206,7 @@ extension AtomicTarget {
     case .result(let result):
       let error = writeError(result, requestedBytes: Int(length), isDurable: isDurable)
       if error.outcome == .unknown { noteUnknown(offset: offset, length: length) }
-      if case .namespace(let claim) = opened { claim.expire() }
+      claim?.expire()
       return error
     }
   }

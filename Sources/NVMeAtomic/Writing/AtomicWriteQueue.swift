@@ -16,10 +16,10 @@ import SystemPackage
 public struct AtomicWriteQueue: ~Copyable {
   /// What is written to, which other queues and writers may share.
   public let openTarget: AtomicTarget
-  private var engine: WriteEngine<RingStorage>
+  var engine: WriteEngine<RingStorage>
   // After the engine, so that nothing is on its way when buffers are freed.
-  private var buffers: InFlightBuffers
-  private let region: BufferRegion?
+  var buffers: InFlightBuffers
+  let region: BufferRegion?
   private var admission: WriteAdmission
 
   /// Makes a queue on a target that is open.
@@ -109,25 +109,44 @@ public struct AtomicWriteQueue: ~Copyable {
     let count = buffer.byteCount
     do throws(AtomicWriteError) {
       guard engine.hasRoom else { throw .queueIsFull }
-      try admission.admit(offset: offset, length: UInt64(count))
-      try openTarget.check(offset: offset, length: UInt64(count))
-      let isRegistered = region != nil && buffer.region === region
-      let slot: Int
-      do throws(Errno) {
-        // SAFETY: the buffer is kept until the write has ended.
-        slot = unsafe try engine.begin(
-          buffer.base,
-          byteCount: count,
-          atBytes: offset,
-          isRegistered: isRegistered
-        )
-      } catch {
-        throw .notWritten(FailureCause(error))
-      }
+      try admit(offset: offset, byteCount: count)
+      // SAFETY: the buffer is kept until the write has ended.
+      let slot = unsafe try begin(
+        buffer.base,
+        byteCount: count,
+        atBytes: offset,
+        isRegistered: region != nil && buffer.region === region
+      )
       buffers.put(buffer, tag, offset, at: slot)
       return nil
     } catch {
       return RefusedWrite(buffer: buffer, error: error)
+    }
+  }
+
+  @inline(__always)
+  mutating func admit(offset: UInt64, byteCount: Int) throws(AtomicWriteError) {
+    try admission.admit(offset: offset, length: UInt64(byteCount))
+    try openTarget.check(offset: offset, length: UInt64(byteCount))
+  }
+
+  @inline(__always)
+  mutating func begin(
+    _ memory: UnsafeMutableRawPointer,
+    byteCount: Int,
+    atBytes offset: UInt64,
+    isRegistered: Bool
+  ) throws(AtomicWriteError) -> Int {
+    do throws(Errno) {
+      // SAFETY: the caller keeps the memory until the write has ended.
+      return unsafe try engine.begin(
+        memory,
+        byteCount: byteCount,
+        atBytes: offset,
+        isRegistered: isRegistered
+      )
+    } catch {
+      throw .notWritten(FailureCause(error))
     }
   }
 
@@ -137,24 +156,32 @@ public struct AtomicWriteQueue: ~Copyable {
   /// - Throws: ``AtomicWriteError/outcomeUnknown(_:)`` where io_uring itself fails.
   /// - Complexity: A system call where none has ended yet. No allocation.
   public mutating func next() throws(AtomicWriteError) -> CompletedWrite? {
-    let ended: WriteEngine<RingStorage>.Ended?
+    guard let ended = try nextEnded() else { return nil }
+    var why: AtomicWriteError?
+    if let failure = ended.failure { why = error(failure, inPlace: ended.slot) }
+    let place = buffers.take(at: ended.slot)
+    let (tag, offset) = (place.tag, place.offsetBytes)
+    return CompletedWrite(buffer: place.buffer, tag: tag, offsetBytes: offset, error: why)
+  }
+
+  @inline(__always)
+  mutating func nextEnded() throws(AtomicWriteError) -> WriteEngine<RingStorage>.Ended? {
     do throws(Errno) {
-      ended = try engine.next()
+      return try engine.next()
     } catch {
       openTarget.close()
       throw .outcomeUnknown(FailureCause(error))
     }
-    guard let ended else { return nil }
-    var completed = buffers.take(at: ended.slot)
-    if let failure = ended.failure {
-      completed.error = openTarget.error(
-        failure,
-        offset: completed.offsetBytes,
-        length: UInt64(completed.buffer.byteCount),
-        isDurable: engine.rules.isDurable
-      )
-    }
-    return completed
+  }
+
+  @inline(never)
+  func error(_ failure: WriteFailure, inPlace place: Int) -> AtomicWriteError {
+    openTarget.error(
+      failure,
+      offset: buffers.offset(at: place),
+      length: UInt64(buffers.byteCount(at: place)),
+      isDurable: engine.rules.isDurable
+    )
   }
 
   /// Makes durable what was written before, by whichever writer of the target.

@@ -107,6 +107,7 @@ public struct AtomicWriter: ~Copyable {
   var promise: PathPromise? { admission.promise }
 
   /// The same without a receipt, for who writes the same again and again.
+  @inline(__always)
   mutating func writeUnreported(
     _ buffer: borrowing AlignedBuffer,
     atBytes offset: UInt64,
@@ -122,10 +123,10 @@ public struct AtomicWriter: ~Copyable {
     try admission.admit(offset: offset, length: UInt64(count))
     try openTarget.check(offset: offset, length: UInt64(count))
     // SAFETY: the buffer is borrowed until the write has ended, and only read.
-    let result = unsafe engine.writeAlone(buffer.base, byteCount: count, atBytes: offset)
-    if result.isAll(of: count) { return }
+    let failure = unsafe engine.writeAlone(buffer.base, byteCount: count, atBytes: offset)
+    guard let failure else { return }
     throw openTarget.error(
-      .result(result),
+      failure,
       offset: offset,
       length: UInt64(count),
       isDurable: engine.rules.isDurable

@@ -1,32 +1,47 @@
 /// As many elements as were asked for at first, in memory of its own: no copy, no reference count,
 /// and no allocation later. Indices are checked.
 @safe struct FixedArray<Element>: ~Copyable {
-  private let elements: UnsafeMutableBufferPointer<Element>
+  private let elements: UnsafeMutablePointer<Element>
+  let count: Int
 
   init(repeating element: Element, count: Int) {
+    self.count = count
     // SAFETY: initialised at once, and freed with the one owner.
     unsafe elements = .allocate(capacity: count)
-    unsafe elements.initialize(repeating: element)
+    unsafe elements.initialize(repeating: element, count: count)
   }
 
   deinit {
     // SAFETY: allocated in init, and nobody else has them.
-    unsafe elements.deinitialize()
+    unsafe elements.deinitialize(count: count)
     unsafe elements.deallocate()
   }
 
-  var count: Int { unsafe elements.count }
-
   subscript(index: Int) -> Element {
-    get {
-      precondition(index >= 0 && index < count)
+    @inline(__always)
+    _read {
+      check(index)
       // SAFETY: the index was checked.
-      return unsafe elements[index]
+      yield unsafe elements[index]
     }
-    set {
-      precondition(index >= 0 && index < count)
+    @inline(__always)
+    _modify {
+      check(index)
       // SAFETY: the index was checked.
-      unsafe elements[index] = newValue
+      yield unsafe &elements[index]
     }
+  }
+
+  /// The first elements, for reading.
+  func withFirst(_ count: Int, _ body: (Span<Element>) -> Void) {
+    precondition(count <= self.count)
+    // SAFETY: as many are initialised, and outlive the call.
+    unsafe body(Span(_unsafeStart: elements, count: count))
+  }
+
+  @inline(__always)
+  private func check(_ index: Int) {
+    // Negative ones are large here.
+    precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
   }
 }

@@ -44,6 +44,7 @@ struct WriteAdmission: Sendable {
   }
 
   /// Lets the write pass, or says why not.
+  @inline(__always)
   mutating func admit(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
     guard length == lengthBytes, offset <= lastOffsetBytes, offset % alignmentBytes == 0,
       lines?.contains(startBytes: startBytes + offset, lengthBytes: length) ?? true

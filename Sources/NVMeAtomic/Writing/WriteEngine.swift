@@ -27,8 +27,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     var failure: WriteFailure?
   }
 
-  private enum State {
-    case free
+  enum State {
     /// Pushed since the last batch was handed over.
     case pushed
     case inFlight
@@ -40,13 +39,26 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     case written
     /// Completed before the flush began that is on its way.
     case beingFlushed
-    /// To be told.
+    /// To be told, or told and free.
     case ended
   }
 
-  private struct Tries {
-    var count: UInt8 = 0
-    var isAlone = false
+  /// A write that was begun.
+  struct Place {
+    var operation = StorageOperation(.flush, token: 0)
+    var state = State.ended
+    /// Whether anything below is not as at first.
+    var isSpoilt = false
+    /// How often it was tried in vain, by itself.
+    var tries: UInt8 = 0
+    /// Whether it was sent again with nothing beside it.
+    var wasAlone = false
+    var failure: WriteFailure?
+
+    /// Makes it ready for another write.
+    mutating func forget() {
+      (isSpoilt, tries, wasAlone, failure) = (false, 0, false, nil)
+    }
   }
 
   var storage: Storage
@@ -55,10 +67,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// How often a write is tried, by itself, whose pages are in use by somebody else.
   static var mostAttempts: UInt8 { 8 }
 
-  private var states: FixedArray<State>
-  private var tries: FixedArray<Tries>
-  private var operations: FixedArray<StorageOperation>
-  private var results: FixedArray<WriteFailure?>
+  private var places: FixedArray<Place>
   private var ranges: WriteRanges
   private var freeSlots: FixedArray<Int32>
   private var endedSlots: FixedArray<Int32>
@@ -80,14 +89,18 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     depth = storage.depth
     self.storage = storage
     self.rules = rules
-    states = FixedArray(repeating: .free, count: depth)
-    tries = FixedArray(repeating: Tries(), count: depth)
-    operations = FixedArray(repeating: StorageOperation(.flush, token: 0), count: depth)
-    results = FixedArray(repeating: nil, count: depth)
+    places = FixedArray(repeating: Place(), count: depth)
     ranges = WriteRanges(slots: depth)
     freeSlots = FixedArray(repeating: 0, count: depth)
     endedSlots = FixedArray(repeating: 0, count: depth)
-    for index in 0..<depth { freeSlots[index] = Int32(depth - 1 - index) }
+    for slot in 0..<depth {
+      freeSlots[slot] = Int32(depth - 1 - slot)
+      places[slot].operation = StorageOperation(
+        rules.isAtomic ? .atomicWrite : .write,
+        token: UInt32(slot)
+      )
+      places[slot].operation.isDurable = rules.isDurable
+    }
     freeCount = depth
   }
 
@@ -101,6 +114,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// Begins a write that was planned; its slot.
   ///
   /// - Precondition: ``hasRoom``.
+  @inline(__always)
   mutating func begin(
     _ memory: UnsafeMutableRawPointer,
     byteCount: Int,
@@ -110,21 +124,18 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     precondition(freeCount > 0)
     let end = offset + UInt64(byteCount)
     // What waits to be sent alone would wait for ever.
-    while aloneCount > 0 { try advance() }
-    try clearTheWay(from: offset, to: end)
-    freeCount -= 1
-    let slot = Int(freeSlots[freeCount])
-    var operation = StorageOperation(rules.isAtomic ? .atomicWrite : .write, token: UInt32(slot))
-    operation.isDurable = rules.isDurable
-    operation.isRegistered = isRegistered
-    operation.byteCount = UInt32(byteCount)
-    operation.offsetBytes = offset
+    while aloneCount > 0 { try step() }
+    let slot = nextSlot
+    if !ranges.setLonely(slot, offset, end, neighboursToo: rules.keepsNeighboursApart) {
+      try clearTheWay(from: offset, to: end)
+      ranges.set(slot, from: offset, to: end)
+    }
+    freeCount &-= 1
+    places[slot].operation.isRegistered = isRegistered
+    places[slot].operation.byteCount = UInt32(byteCount)
+    places[slot].operation.offsetBytes = offset
     // SAFETY: the caller keeps the memory until the write has ended.
-    unsafe operation.memory = memory
-    operations[slot] = operation
-    tries[slot] = Tries()
-    results[slot] = nil
-    ranges.set(slot, from: offset, to: end)
+    unsafe places[slot].operation.memory = memory
     push(slot)
     return slot
   }
@@ -136,10 +147,10 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
       var touchesBatch = false
       for slot in 0..<depth where ranges.touches(slot, from: start, to: end) {
         overlaps = overlaps || ranges.overlaps(slot, from: start, to: end)
-        touchesBatch = touchesBatch || states[slot] == .pushed
+        touchesBatch = touchesBatch || places[slot].state == .pushed
       }
       if overlaps {
-        try advance()
+        try step()
         continue
       }
       if touchesBatch, rules.keepsNeighboursApart { try handOver(waitingFor: 0) }
@@ -148,35 +159,68 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   }
 
   private mutating func push(_ slot: Int) {
-    states[slot] = .pushed
-    busyCount += 1
-    storage.push(operations[slot])
+    places[slot].state = .pushed
+    busyCount &+= 1
+    storage.push(places[slot].operation)
   }
 
   private mutating func handOver(waitingFor count: Int) throws(Errno) {
     try storage.submit(waitingFor: count)
     guard rules.keepsNeighboursApart else { return }
-    for slot in 0..<depth where states[slot] == .pushed {
-      states[slot] = .inFlight
+    for slot in 0..<depth where places[slot].state == .pushed {
+      places[slot].state = .inFlight
     }
   }
 
   // MARK: Ending
 
   /// Waits for the next write to end, in whatever order they do; `nil` when none was begun.
+  @inline(__always)
   mutating func next() throws(Errno) -> Ended? {
     while endedCount == 0 {
-      if freeCount == depth { return nil }
-      try advance()
+      guard let completion = storage.next() else {
+        if freeCount == depth { return nil }
+        try advance()
+        continue
+      }
+      if let slot = wholeAlready(completion) { return Ended(slot: slot, failure: nil) }
+      take(completion)
     }
     let slot = Int(endedSlots[endedFirst])
     endedFirst = endedFirst + 1 == depth ? 0 : endedFirst + 1
     endedCount -= 1
-    states[slot] = .free
-    freeSlots[freeCount] = Int32(slot)
-    freeCount += 1
-    return Ended(slot: slot, failure: results[slot])
+    free(slot)
+    guard places[slot].isSpoilt else { return Ended(slot: slot, failure: nil) }
+    defer { places[slot].forget() }
+    return Ended(slot: slot, failure: places[slot].failure)
   }
+
+  /// The slot of a write that has ended well and waits for nothing, the most common of all ends:
+  /// told at once, as all before it were.
+  @inline(__always)
+  private mutating func wholeAlready(_ completion: StorageCompletion) -> Int? {
+    guard !rules.sharesFlushes, completion.token != Self.flushToken else { return nil }
+    let slot = Int(completion.token)
+    guard completion.isAll(of: places[slot].operation.byteCount), !places[slot].isSpoilt else {
+      return nil
+    }
+    busyCount &-= 1
+    ranges.clear(slot)
+    places[slot].state = .ended
+    free(slot)
+    return slot
+  }
+
+  @inline(__always)
+  private mutating func free(_ slot: Int) {
+    freeSlots[freeCount] = Int32(truncatingIfNeeded: slot)
+    freeCount &+= 1
+  }
+
+  /// The slot of the next write to begin.
+  ///
+  /// - Precondition: ``hasRoom``.
+  var nextSlot: Int { Int(freeSlots[freeCount - 1]) }
 
   /// Whether ``next()`` need not wait.
   var hasEnded: Bool { endedCount > 0 }
@@ -184,26 +228,39 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// Writes, tried again while pages of somebody else or a full queue are in the way.
   ///
   /// - Precondition: Nothing else is on its way.
+  @inline(__always)
   mutating func writeAlone(
     _ memory: UnsafeMutableRawPointer,
     byteCount: Int,
     atBytes offset: UInt64
-  ) -> StorageResult {
+  ) -> WriteFailure? {
     var operation = StorageOperation(rules.isAtomic ? .atomicWrite : .write, token: 0)
     operation.isDurable = rules.isDurable
     operation.byteCount = UInt32(byteCount)
     operation.offsetBytes = offset
     // SAFETY: the caller's memory lives through the call.
     unsafe operation.memory = memory
-    var result = alone(operation)
+    precondition(busyCount == 0 && !isFlushing)
+    let completion = storage.perform(operation)
+    if completion.isAll(of: operation.byteCount) { return nil }
+    return again(operation, after: completion.result)
+  }
+
+  /// Tries a single write again as long as that may help; why it did not.
+  @inline(never)
+  private mutating func again(
+    _ operation: StorageOperation,
+    after first: StorageResult
+  ) -> WriteFailure? {
+    var result = first
     var tries: UInt8 = 1
     while isTemporary(result), tries < Self.mostAttempts {
-      storage.dropPages(offset: offset, count: UInt64(byteCount))
+      storage.dropPages(offset: operation.offsetBytes, count: UInt64(operation.byteCount))
       if tries > 1 { HostProcess.pause(milliseconds: 2) }
       tries += 1
       result = alone(operation)
     }
-    return result
+    return result.isAll(of: Int(operation.byteCount)) ? nil : .result(result)
   }
 
   /// Whether nothing was written, for a reason that passes: pages in the way, a full queue, a
@@ -241,57 +298,80 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   private mutating func alone(_ operation: StorageOperation) -> StorageResult {
     precondition(busyCount == 0 && !isFlushing)
-    storage.push(operation)
-    do throws(Errno) {
-      try storage.submit(waitingFor: 1)
-    } catch {
-      return .host(error)
-    }
-    return storage.next()?.result ?? .host(.ioError)
+    return storage.perform(operation).result
   }
 
-  /// Takes one step: sends again what was postponed, begins a flush, waits for a completion.
-  private mutating func advance() throws(Errno) {
+  /// Takes what has ended; where that is nothing, waits for something to end.
+  private mutating func step() throws(Errno) {
     if collect() { return }
-    if aloneCount > 0, busyCount == 0, !isFlushing { pushOneAlone() }
-    if postponedCount > 0, aloneCount == 0 { pushPostponed() }
-    beginFlush()
+    try advance()
+    _ = collect()
+  }
+
+  /// Sends again what was postponed, begins a flush, and waits for a completion.
+  ///
+  /// - Precondition: The storage has nothing to tell.
+  @inline(__always)
+  private mutating func advance() throws(Errno) {
+    if aloneCount | postponedCount != 0 {
+      if aloneCount > 0, busyCount == 0, !isFlushing { pushOneAlone() }
+      if postponedCount > 0, aloneCount == 0 { pushPostponed() }
+    }
+    if rules.sharesFlushes { beginFlush() }
     guard busyCount > 0 || isFlushing else { return }
     try handOver(waitingFor: 1)
-    _ = collect()
   }
 
   /// Takes what the storage has to tell; whether that was anything.
   private mutating func collect() -> Bool {
     var isAny = false
     while let completion = storage.next() {
+      take(completion)
       isAny = true
-      if completion.token == Self.flushToken {
-        endFlush(completion.result)
-      } else {
-        complete(Int(completion.token), completion.result)
-      }
     }
     return isAny
   }
 
-  private mutating func complete(_ slot: Int, _ result: StorageResult) {
+  @inline(never)
+  private mutating func take(_ completion: StorageCompletion) {
+    if completion.token == Self.flushToken {
+      endFlush(completion.result)
+    } else {
+      complete(completion)
+    }
+  }
+
+  private mutating func complete(_ completion: StorageCompletion) {
+    let slot = Int(completion.token)
     busyCount -= 1
-    let operation = operations[slot]
-    if result.isAll(of: Int(operation.byteCount)) {
+    ranges.clear(slot)
+    if completion.isAll(of: places[slot].operation.byteCount) {
       guard rules.sharesFlushes else { return end(slot, nil) }
-      states[slot] = .written
-      writtenCount += 1
       // Others may write there now; only the flush is missing.
-      ranges.clear(slot)
+      places[slot].state = .written
+      writtenCount += 1
       return
     }
+    completeInVain(slot, completion.result)
+  }
+
+  /// Sends it again where nothing was written for a reason that passes, or ends it.
+  private mutating func completeInVain(_ slot: Int, _ result: StorageResult) {
+    places[slot].isSpoilt = true
+    let operation = places[slot].operation
+    let start = operation.offsetBytes
+    defer {
+      // What overlaps keeps waiting for what is to be sent again.
+      if places[slot].state != .ended {
+        ranges.set(slot, from: start, to: start + UInt64(operation.byteCount))
+      }
+    }
     if result == .host(.resourceTemporarilyUnavailable), rules.triesAgain,
-      busyCount > 0 || tries[slot].count + 1 < Self.mostAttempts
+      busyCount > 0 || places[slot].tries + 1 < Self.mostAttempts
     {
       // While others are on their way, theirs may be the places that are missing.
-      if busyCount == 0 { tries[slot].count += 1 }
-      states[slot] = .postponed
+      if busyCount == 0 { places[slot].tries += 1 }
+      places[slot].state = .postponed
       postponedCount += 1
       storage.dropPages(offset: operation.offsetBytes, count: UInt64(operation.byteCount))
       return
@@ -299,10 +379,10 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     // The plan leaves no other cause: it was joined with a neighbour, and both were refused. Alone
     // here it may still meet a neighbour of another thread in the disk's scheduler.
     if result == .host(.invalidArgument), rules.keepsNeighboursApart,
-      tries[slot].count + 1 < Self.mostAttempts
+      places[slot].tries + 1 < Self.mostAttempts
     {
-      if tries[slot].isAlone { tries[slot].count += 1 }
-      states[slot] = .toBeAlone
+      if places[slot].wasAlone { places[slot].tries += 1 }
+      places[slot].state = .toBeAlone
       aloneCount += 1
       return
     }
@@ -310,9 +390,8 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   }
 
   private mutating func end(_ slot: Int, _ failure: WriteFailure?) {
-    states[slot] = .ended
-    results[slot] = failure
-    ranges.clear(slot)
+    places[slot].state = .ended
+    if let failure { (places[slot].failure, places[slot].isSpoilt) = (failure, true) }
     let place = endedFirst + endedCount
     endedSlots[place < depth ? place : place - depth] = Int32(slot)
     endedCount += 1
@@ -320,18 +399,18 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   private mutating func pushPostponed() {
     if busyCount == 0 { HostProcess.pause(milliseconds: 2) }
-    for slot in 0..<depth where states[slot] == .postponed {
+    for slot in 0..<depth where places[slot].state == .postponed {
       postponedCount -= 1
       push(slot)
     }
   }
 
   private mutating func pushOneAlone() {
-    for slot in 0..<depth where states[slot] == .toBeAlone {
-      if tries[slot].count > 0 { HostProcess.pause(milliseconds: 2) }
+    for slot in 0..<depth where places[slot].state == .toBeAlone {
+      if places[slot].tries > 0 { HostProcess.pause(milliseconds: 2) }
       aloneCount -= 1
       resentCount += 1
-      tries[slot].isAlone = true
+      places[slot].wasAlone = true
       return push(slot)
     }
   }
@@ -343,8 +422,8 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   private mutating func beginFlush() {
     let isEnough = busyCount == 0 || writtenCount * 4 >= depth * 3
     guard !isFlushing, writtenCount > 0, isEnough else { return }
-    for slot in 0..<depth where states[slot] == .written {
-      states[slot] = .beingFlushed
+    for slot in 0..<depth where places[slot].state == .written {
+      places[slot].state = .beingFlushed
     }
     writtenCount = 0
     isFlushing = true
@@ -354,7 +433,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   private mutating func endFlush(_ result: StorageResult) {
     isFlushing = false
     let isDone = result.isAll(of: 0)
-    for slot in 0..<depth where states[slot] == .beingFlushed {
+    for slot in 0..<depth where places[slot].state == .beingFlushed {
       end(slot, isDone ? nil : .flush(result))
     }
   }
@@ -376,5 +455,13 @@ extension StorageResult {
     case .bytes(let count): count == byteCount
     case .host, .device: false
     }
+  }
+}
+
+extension StorageCompletion {
+  /// Whether it is the success of an operation on so many bytes.
+  @inline(__always)
+  func isAll(of byteCount: UInt32) -> Bool {
+    value == (isCommand ? 0 : Int32(bitPattern: byteCount))
   }
 }

@@ -1,7 +1,14 @@
 /// Where the writes on their way begin and end, by slot.
 struct WriteRanges: ~Copyable {
-  private var starts: FixedArray<UInt64>
-  private var ends: FixedArray<UInt64>
+  struct Extent {
+    var start: UInt64
+    var end: UInt64
+
+    /// A free slot touches nothing: it begins beyond every address and ends before.
+    static var none: Extent { Extent(start: .max, end: 0) }
+  }
+
+  private var ranges: FixedArray<Extent>
   /// How many writes lie at a place, by the last bits of its number: where all writes are pages of
   /// one size, most find nobody near, and need not look at each other one by one.
   private var counts: FixedArray<UInt16>
@@ -12,34 +19,33 @@ struct WriteRanges: ~Copyable {
 
   init(slots: Int) {
     var places = 64
-    while places < 16 * slots { places *= 2 }
+    while places < 64 * slots { places *= 2 }
     counts = FixedArray(repeating: 0, count: places)
     mask = UInt64(places - 1)
-    // A free slot touches nothing: it begins beyond every address and ends before.
-    starts = FixedArray(repeating: .max, count: slots)
-    ends = FixedArray(repeating: 0, count: slots)
+    ranges = FixedArray(repeating: .none, count: slots)
   }
 
   mutating func set(_ slot: Int, from start: UInt64, to end: UInt64) {
     let length = end - start
     if length != uniform || start & (length &- 1) != 0 { note(length, at: start) }
-    starts[slot] = start
-    ends[slot] = end
-    counts[place(start)] += 1
+    ranges[slot] = Extent(start: start, end: end)
+    counts[place(start)] &+= 1
   }
 
+  @inline(__always)
   mutating func clear(_ slot: Int) {
-    if ends[slot] == 0 { return }
-    counts[place(starts[slot])] -= 1
-    starts[slot] = .max
-    ends[slot] = 0
+    let range = ranges[slot]
+    if range.end == 0 { return }
+    counts[place(range.start)] &-= 1
+    ranges[slot] = .none
   }
 
   private func place(_ start: UInt64) -> Int {
-    Int(truncatingIfNeeded: (start >> shift) & mask)
+    Int(truncatingIfNeeded: (start &>> shift) & mask)
   }
 
   /// The first length counts; what is otherwise ends the counting by places for good.
+  @inline(never)
   private mutating func note(_ length: UInt64, at start: UInt64) {
     guard uniform == .max, length.isPowerOfTwo, start & (length &- 1) == 0 else {
       uniform = 0
@@ -49,22 +55,37 @@ struct WriteRanges: ~Copyable {
     shift = UInt64(length.trailingZeroBitCount)
   }
 
+  /// Sets a write that certainly overlaps none and, where that matters, is a neighbour of none;
+  /// whether it is such a one.
+  @inline(__always)
+  mutating func setLonely(
+    _ slot: Int,
+    _ start: UInt64,
+    _ end: UInt64,
+    neighboursToo: Bool
+  ) -> Bool {
+    guard end &- start == uniform, start & (uniform &- 1) == 0 else { return false }
+    let place = place(start)
+    guard counts[place] == 0 else { return false }
+    if neighboursToo, counts[self.place(end)] | counts[self.place(start &- uniform)] != 0 {
+      return false
+    }
+    ranges[slot] = Extent(start: start, end: end)
+    counts[place] = 1
+    return true
+  }
+
   /// Whether a write overlaps any, or is a neighbour of any.
   func touchesAny(from start: UInt64, to end: UInt64) -> Bool {
-    if end - start == uniform, start & (uniform &- 1) == 0 {
-      let near =
-        counts[place(start)] | counts[place(end)] | counts[place(start &- uniform)]
-      if near == 0 { return false }
-    }
-    for slot in 0..<starts.count where touches(slot, from: start, to: end) { return true }
+    for slot in 0..<ranges.count where touches(slot, from: start, to: end) { return true }
     return false
   }
 
   func overlaps(_ slot: Int, from start: UInt64, to end: UInt64) -> Bool {
-    starts[slot] < end && ends[slot] > start
+    ranges[slot].start < end && ranges[slot].end > start
   }
 
   func touches(_ slot: Int, from start: UInt64, to end: UInt64) -> Bool {
-    starts[slot] <= end && ends[slot] >= start
+    ranges[slot].start <= end && ranges[slot].end >= start
   }
 }
