@@ -33,7 +33,7 @@ struct WriteCommand: ParsableCommand {
   @Argument(
     help: """
       The block device or file to write to, or for passthrough a namespace's ng character device. \
-      It must exist.
+      It must exist, unless --size is given.
       """
   )
   var target: String
@@ -43,6 +43,14 @@ struct WriteCommand: ParsableCommand {
 
   @Option(help: "What to write: a file, or - for standard input.")
   var input: String?
+
+  @Option(
+    help: """
+      Make the file with this size if it is not there; one that is there must have it. It is taken \
+      away again where nothing could be written.
+      """
+  )
+  var size: SizeArgument?
 
   @Option(
     help: """
@@ -105,11 +113,24 @@ struct WriteCommand: ParsableCommand {
 
   func run() throws {
     do throws(Failure) {
-      if load.isAsked { try runLoad() } else { try runOnce() }
+      try writeToExisting()
     } catch {
       if json { Terminal.print(error.document(format: Self.format).rendered) }
       Terminal.printError(error.line)
       throw error.exitCode
+    }
+  }
+
+  /// Writes, to a file of the size that was asked for.
+  private func writeToExisting() throws(Failure) {
+    let isMade = try size.map { size throws(Failure) in
+      try NewTarget.make(target, sizeBytes: size.bytes)
+    }
+    do throws(Failure) {
+      if load.isAsked { try runLoad() } else { try runOnce() }
+    } catch {
+      if isMade == true, error.outcome == .notWritten { NewTarget.remove(target) }
+      throw error
     }
   }
 

@@ -1,0 +1,94 @@
+"""The tool's loads beside fio's same jobs, in turn, on an emulated drive and on a disk with a cache that is flushed."""
+
+import glob
+import json
+import os
+import re
+import statistics
+import subprocess
+
+from checks import finish, note, verdict
+from commands import TOOL
+import drives
+import fabric
+
+ROUNDS, SECONDS = 5, 3
+FIXED = ["--fixedbufs=1", "--registerfiles=1"]
+
+
+def main():
+    fast, cached = "/dev/" + drives.namespace_node("fast"), remote()
+    with open(fast, "r+b") as device:
+        device.write(os.urandom(1 << 20) * 200)
+    os.sync()
+    kernel, commands = ["--atomic=1", "--direct=1"], ["--cmd_type=nvme", *FIXED]
+    sync, ring = ["--engine", "sync"], ["--engine", "io_uring", "--queue-depth"]
+    each = ["--durable", "each"]
+    jobs = {
+        # name: (path of each, fio's options, the tool's)
+        "depth 1": (fast, fast, [*kernel, "--ioengine=pvsync2"], sync),
+        "depth 32": (fast, fast, [*kernel, "--ioengine=io_uring", "--iodepth=32"], [*ring, "32"]),
+        "commands, depth 1": (generic(fast), fast, [*commands, "--ioengine=io_uring_cmd"], [*ring, "1", "--path", "passthrough"]),
+        "commands, depth 32": (generic(fast), fast, [*commands, "--ioengine=io_uring_cmd", "--iodepth=32"],
+                               [*ring, "32", "--path", "passthrough"]),
+        "durable, depth 1": (cached, cached, [*kernel, "--ioengine=pvsync2", "--sync=dsync"], [*sync, *each]),
+        "durable, depth 32": (cached, cached, [*kernel, "--ioengine=io_uring", "--iodepth=32", "--sync=dsync"], [*ring, "32", *each]),
+    }
+    figures = {name: ([], []) for name in jobs}
+    for number in range(ROUNDS):
+        for name, (theirs, ours, fio_options, tool_options) in jobs.items():
+            figures[name][0].append(fio(theirs, fio_options, number + 1))
+            figures[name][1].append(tool(ours, tool_options, number + 1))
+    version = subprocess.run(["fio", "--version"], capture_output=True, text=True).stdout.strip()
+    note(f"Linux {os.uname().release}, {version}, {ROUNDS} rounds of {SECONDS} s")
+    for name, (theirs, ours) in figures.items():
+        note(f"| {name} | {spread(theirs)} | {spread(ours)} | {statistics.median(ours) / statistics.median(theirs):.2f} |")
+        verdict(f"{name} was measured", min(theirs) > 0 and min(ours) > 0, "both", (theirs, ours))
+    finish()
+
+
+def remote():
+    """nvme-loop above a disk of 16 KiB physical blocks: NAWUPF is one such block, and FUA is write and flush."""
+    disk = next(os.path.basename(os.path.dirname(path)) for path in glob.glob("/sys/block/vd*/serial") if drives.read(path) == "cached")
+    fabric.start()
+    fabric.export("cached", f"/dev/{disk}")
+    fabric.connect("cached")
+
+    def find():
+        for path in glob.glob("/sys/block/nvme*n*"):
+            name = os.path.basename(path)
+            subsystem = f"{path}/device/subsysnqn"
+            if os.path.exists(f"/dev/{name}") and os.path.exists(subsystem) and drives.read(subsystem) == "cached":
+                return f"/dev/{name}"
+    return drives.wait_for(find, "the remote namespace")
+
+
+def generic(path):
+    return re.sub("nvme", "ng", path, count=1)
+
+
+def fio(path, options, seed):
+    result = subprocess.run(
+        ["fio", "--name=job", f"--filename={path}", "--rw=randwrite", "--bs=16k", "--norandommap", "--size=200m", "--time_based",
+         f"--runtime={SECONDS}", f"--randseed={seed}", "--output-format=json", *options], capture_output=True, text=True)
+    try:
+        return json.loads(result.stdout[result.stdout.index("{"):])["jobs"][0]["write"]["iops"]
+    except ValueError as error:
+        raise RuntimeError(f"fio {options}: {result.stderr[:400]} {result.stdout[:400]}") from error
+
+
+def tool(path, options, seed):
+    result = subprocess.run(
+        [*TOOL, "write", path, "--block-size", "16k", "--runtime", f"{SECONDS}s", "--range", "0:200m", "--seed", str(seed), "--json",
+         "--overwrite-existing-data", *options], capture_output=True, text=True)
+    document = json.loads(result.stdout)
+    if result.returncode != 0:
+        raise RuntimeError(f"{options}: {result.stderr}")
+    return document["iops"]
+
+
+def spread(values):
+    return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
+
+
+main()
