@@ -48,6 +48,17 @@ struct HostCommandTests {
     #expect(try HostRig.contents(file).allSatisfy { $0 == 0x5a })
   }
 
+  /// The kernel takes a ring down when it likes: the file that it has registered stays open.
+  @Test func aDeviceIsFreeOnceTheProgramHasEnded() throws {
+    let device = try HostRig.device("spare")
+    let load = "--path plain --block-size 16k --count 100 --engine io_uring --queue-depth 16"
+    for round in 0..<10 {
+      let options = (load + " --durable each --json").split(separator: " ").map(String.init)
+      let tool = try Tool(["write", device] + options)
+      #expect(tool.status == 0, "round \(round): \(tool.errors)")
+    }
+  }
+
   @Test func refusalsAreOneLineAndExitTwo() throws {
     let file = try HostRig.makeFile("ext4/refused", byteCount: 4096)
     defer { try? FileManager.default.removeItem(atPath: file) }

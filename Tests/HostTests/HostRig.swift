@@ -5,8 +5,8 @@ import SystemPackage
 /// Filesystems on loop devices that `Tests/run` makes and names in `NVME_ATOMIC_HOST_RIG`.
 ///
 /// `xfs/`, `full/` (XFS, to be filled up), `ext4/` and `tmpfs/` are mounted there; `xfs.device`,
-/// `ext4.device` and `free.device`
-/// hold the loop devices' nodes, the last one mounted nowhere and carrying an ext4 signature.
+/// `ext4.device`, `free.device` and `spare.device` hold the loop devices' nodes. The last two are
+/// mounted nowhere; `free` carries an ext4 signature, and `spare` none.
 enum HostRig {
   static let root = ProcessInfo.processInfo.environment["NVME_ATOMIC_HOST_RIG"]
   static let isRequired = ProcessInfo.processInfo.environment["NVME_ATOMIC_REQUIRE_RIGS"] == "1"

@@ -21,15 +21,15 @@ def main():
     with open(fast, "r+b") as device:
         device.write(os.urandom(1 << 20) * 200)
     os.sync()
-    kernel, commands = ["--atomic=1", "--direct=1"], ["--cmd_type=nvme", *FIXED]
+    kernel, commands = ["--atomic=1", "--direct=1"], ["--ioengine=io_uring_cmd", "--cmd_type=nvme", *FIXED]
     sync, ring = ["--engine", "sync"], ["--engine", "io_uring", "--queue-depth"]
     each = ["--durable", "each"]
     jobs = {
         # name: (path of each, fio's options, the tool's)
         "depth 1": (fast, fast, [*kernel, "--ioengine=pvsync2"], sync),
         "depth 32": (fast, fast, [*kernel, "--ioengine=io_uring", "--iodepth=32"], [*ring, "32"]),
-        "commands, depth 1": (generic(fast), fast, [*commands, "--ioengine=io_uring_cmd"], [*ring, "1", "--path", "passthrough"]),
-        "commands, depth 32": (generic(fast), fast, [*commands, "--ioengine=io_uring_cmd", "--iodepth=32"],
+        "commands, depth 1": (generic(fast), fast, commands, [*ring, "1", "--path", "passthrough"]),
+        "commands, depth 32": (generic(fast), fast, [*commands, "--iodepth=32"],
                                [*ring, "32", "--path", "passthrough"]),
         "durable, depth 1": (cached, cached, [*kernel, "--ioengine=pvsync2", "--sync=dsync"], [*sync, *each]),
         "durable, depth 32": (cached, cached, [*kernel, "--ioengine=io_uring", "--iodepth=32", "--sync=dsync"], [*ring, "32", *each]),
