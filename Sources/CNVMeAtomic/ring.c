@@ -32,8 +32,8 @@ int nvmeatomic_ring_create(uint32_t entries, bool takes_commands,
 }
 
 void nvmeatomic_ring_destroy(struct nvmeatomic_ring *ring) {
-  /* The kernel takes a ring down when it likes, after the process has ended even; the file is let go
-   * here, so that the next program finds the device free. */
+  /* The kernel takes a ring down when it likes, after the process has ended even; the file is let
+   * go here, so that the next program finds the device free. */
   io_uring_unregister_files(&ring->ring);
   io_uring_queue_exit(&ring->ring);
   free(ring);
