@@ -9,9 +9,9 @@ import threading
 
 from batch import atomic_writes
 from checks import cell, check, finish, note, verdict
-from commands import TOOL, tool
+from commands import TOOL, mounted, run, succeed, tool
 from contract import breaches
-from direct_io import read_direct
+from direct_io import atomic_write, read_direct
 import drives
 
 KIB = 1024
@@ -20,7 +20,7 @@ AREA = 4 * KIB * KIB
 
 
 def main():
-    for part in (test_trap, test_sequential, test_threads, test_engines, test_limits, test_short_queue, test_shared_flush, test_cached_readers, test_signal, test_removal):
+    for part in (test_trap, test_fixed_buffers, test_append, test_sequential, test_threads, test_engines, test_limits, test_short_queue, test_shared_flush, test_cached_readers, test_signal, test_removal):
         with cell(part.__name__):
             part()
     finish()
@@ -72,6 +72,50 @@ def test_trap():
     drives.write(drives.queue_setting(path[5:], "nomerges"), 2)
     check("trap: nomerges keeps them apart", {length}, set(atomic_writes(path, batch)))
     drives.write(drives.queue_setting(path[5:], "nomerges"), 0)
+
+
+def test_fixed_buffers():
+    """The kernel takes no RWF_ATOMIC with registered buffers; the tool's queue owns buffers and registers none there."""
+    path = node("even")
+    job = ["fio", "--name=job", f"--filename={path}", "--rw=write", "--bs=16k", "--size=64k", "--direct=1", "--ioengine=io_uring", "--atomic=1"]
+    check("trap: without registered buffers", 0, run(job).code)
+    fixed = run([*job, "--fixedbufs=1"])
+    verdict("trap: with registered buffers", fixed.code != 0 and "Invalid argument" in fixed.errors + fixed.output, "EINVAL",
+            f"{fixed.code} {(fixed.errors + fixed.output)[:300]}")
+    document = load("queue-owned buffers", path, 16 * KIB, "--count", 64, "--engine", "io_uring", "--queue-depth", 8)
+    check("queue-owned buffers write", (64, None), (document["operations"], document["error"]))
+
+
+def test_append():
+    """With O_APPEND the offset means nothing and the write lands at the end; the tool never opens so, and has no append."""
+    path = node("gone")
+    succeed("mkfs.xfs", "-q", "-K", path)
+    with mounted(path, "/tmp/append"):
+        file = "/tmp/append/file"
+        with open(file, "wb") as made:
+            made.write(bytes(64 * KIB))
+            os.fsync(made.fileno())
+        data = os.urandom(16 * KIB)
+        result = atomic_write(file, 0, data, open_flags=os.O_DIRECT | os.O_APPEND)
+        contents = read_direct(file, 0, 128 * KIB)
+        verdict("trap: appended, refused or elsewhere", contents[:16 * KIB] != data, "not at 0", result)
+        note(f"RWF_ATOMIC with O_APPEND gave {result}, and the file has {os.path.getsize(file)} bytes")
+        with open("/tmp/input", "wb") as input_file:
+            input_file.write(data)
+        size = os.path.getsize(file)
+        once = tool("write", file, "--at", 0, "--input", "/tmp/input", "--json")
+        # Linux 6.12 has no RWF_ATOMIC on files.
+        taken = result == len(data)
+        check("the tool's lands where it was told", (0 if taken else 2, taken, size),
+              (once.code, read_direct(file, 0, 16 * KIB) == data, os.path.getsize(file)))
+    wipe(path)
+
+
+def wipe(path):
+    """The removal test wants the device without a filesystem."""
+    with open(path, "r+b") as device:
+        device.write(bytes(1 << 20))
+        os.fsync(device.fileno())
 
 
 def test_sequential():

@@ -30,7 +30,7 @@ OVERWRITE = "--overwrite-existing-data"
 
 def main():
     for part in (test_kernel, test_once, test_limits, test_loads, test_durable, test_partition, test_in_use, test_opened, test_shared, test_fabric,
-                 test_page_caches, test_statuses, test_failed_flush, test_format, test_removal, test_twins):
+                 test_page_caches, test_statuses, test_failed_flush, test_feature, test_format, test_removal, test_twins):
         with cell(part.__name__):
             part()
     finish()
@@ -528,6 +528,19 @@ def ended(name, process, code, error, outcome):
     verdict(f"{name} error", ((document["error"] or {}).get("code"), (document["error"] or {}).get("outcome")) == (error, outcome),
             (error, outcome), document["error"])
     verdict(f"{name} tells what was done", document["operations"] > 0, "some", document["operations"])
+
+
+def test_feature():
+    """Nothing fails, and still the drive is not what it was: it is asked again every second."""
+    path = node("busy")
+    controller = f"/dev/{drives.controller_of(path[5:])}"
+    for engine, depth in (("sync", 1), ("io_uring", 8)):
+        process = begin(path, "--engine", engine, "--queue-depth", str(depth))
+        changed = time.monotonic()
+        succeed("nvme", "set-feature", controller, "-f", "0x0a", "-V", "1")
+        ended(f"Write Atomicity Normal switched off, {engine}", process, 2, "conflict", "not-written")
+        verdict(f"noticed soon, {engine}", time.monotonic() - changed < 20, "20 seconds", time.monotonic() - changed)
+        succeed("nvme", "set-feature", controller, "-f", "0x0a", "-V", "0")
 
 
 def test_format():
