@@ -21,11 +21,12 @@ extension AtomicWriteQueue {
   /// Where the bytes in a place are.
   func memory(inPlace place: Int) -> UnsafeMutableRawPointer {
     // SAFETY: the buffer stays in its place until it is taken.
-    unsafe buffers.memory(at: place)
+    guard let memory = unsafe buffers[place].memory else { preconditionFailure() }
+    return unsafe memory
   }
 
   /// Where a place was written to.
-  func offset(inPlace place: Int) -> UInt64 { buffers.offset(at: place) }
+  func offset(inPlace place: Int) -> UInt64 { buffers[place].offsetBytes }
 
   /// As ``submit(_:atBytes:tag:)``, of the place told of last. Its tag stays as it was.
   @inline(__always)
@@ -38,7 +39,7 @@ extension AtomicWriteQueue {
     try admit(offset: offset, byteCount: byteCount)
     // SAFETY: the buffer stays until the write has ended.
     _ = try unsafe begin(
-      buffers.memory(at: place),
+      memory(inPlace: place),
       byteCount: byteCount,
       atBytes: offset,
       isRegistered: region != nil

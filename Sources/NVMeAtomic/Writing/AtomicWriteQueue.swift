@@ -159,9 +159,13 @@ public struct AtomicWriteQueue: ~Copyable {
     guard let ended = try nextEnded() else { return nil }
     var why: AtomicWriteError?
     if let failure = ended.failure { why = error(failure, inPlace: ended.slot) }
-    let place = buffers.take(at: ended.slot)
-    let (tag, offset) = (place.tag, place.offsetBytes)
-    return CompletedWrite(buffer: place.buffer, tag: tag, offsetBytes: offset, error: why)
+    let place = buffers[ended.slot]
+    return CompletedWrite(
+      buffer: buffers.take(at: ended.slot),
+      tag: place.tag,
+      offsetBytes: place.offsetBytes,
+      error: why
+    )
   }
 
   @inline(__always)
@@ -178,8 +182,8 @@ public struct AtomicWriteQueue: ~Copyable {
   func error(_ failure: WriteFailure, inPlace place: Int) -> AtomicWriteError {
     openTarget.error(
       failure,
-      offset: buffers.offset(at: place),
-      length: UInt64(buffers.byteCount(at: place)),
+      offset: buffers[place].offsetBytes,
+      length: UInt64(buffers[place].byteCount),
       isDurable: engine.rules.isDurable
     )
   }

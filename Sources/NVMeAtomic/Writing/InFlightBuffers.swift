@@ -1,23 +1,30 @@
 /// The buffers of writes that are on their way, by place.
 @safe struct InFlightBuffers: ~Copyable {
-  struct Place: ~Copyable {
-    var buffer: AlignedBuffer
-    var tag: UInt64
-    var offsetBytes: UInt64
+  /// What is known of the write in a place.
+  @safe struct Place {
+    /// Where its bytes are; `nil` while nobody has the place.
+    var memory: UnsafeMutableRawPointer?
+    var byteCount = 0
+    var tag: UInt64 = 0
+    var offsetBytes: UInt64 = 0
   }
 
-  private let places: UnsafeMutableBufferPointer<Place?>
+  /// Initialised where the place has memory.
+  private let buffers: UnsafeMutablePointer<AlignedBuffer>
+  private var places: FixedArray<Place>
 
   init(places count: Int) {
-    // SAFETY: every place is initialised at once, and freed with the one owner.
-    unsafe places = .allocate(capacity: count)
-    for index in 0..<count { unsafe places.initializeElement(at: index, to: nil) }
+    // SAFETY: freed with the one owner.
+    unsafe buffers = .allocate(capacity: count)
+    places = FixedArray(repeating: Place(), count: count)
   }
 
   deinit {
-    // SAFETY: every place is initialised, and nobody else has them.
-    unsafe places.deinitialize()
-    unsafe places.deallocate()
+    // SAFETY: those with memory are initialised, and nobody else has them.
+    for place in 0..<places.count where unsafe places[place].memory != nil {
+      unsafe (buffers + place).deinitialize(count: 1)
+    }
+    unsafe buffers.deallocate()
   }
 
   mutating func put(
@@ -26,36 +33,30 @@
     _ offset: UInt64,
     at place: Int
   ) {
-    // SAFETY: places are numbered as the engine's slots are.
-    unsafe places[place] = Place(buffer: buffer, tag: tag, offsetBytes: offset)
+    // SAFETY: the memory is used as long as the buffer is in its place.
+    precondition(unsafe places[place].memory == nil)
+    let (memory, byteCount) = unsafe (buffer.base, buffer.byteCount)
+    unsafe places[place] = Place(
+      memory: memory,
+      byteCount: byteCount,
+      tag: tag,
+      offsetBytes: offset
+    )
+    // SAFETY: the place exists, and nobody has it.
+    unsafe (buffers + place).initialize(to: buffer)
   }
 
-  /// Where the bytes of a write are; it stays in its place.
-  func memory(at place: Int) -> UnsafeMutableRawPointer {
-    // SAFETY: as below, and nobody takes it meanwhile.
-    guard let memory = unsafe places[place]?.buffer.base else { preconditionFailure() }
-    return unsafe memory
-  }
+  subscript(place: Int) -> Place { places[place] }
 
   /// Moves a write that stays in its place.
   mutating func setOffset(_ offset: UInt64, at place: Int) {
-    // SAFETY: as below.
-    unsafe places[place]?.offsetBytes = offset
+    places[place].offsetBytes = offset
   }
 
-  func offset(at place: Int) -> UInt64 {
-    // SAFETY: as below.
-    unsafe places[place]?.offsetBytes ?? 0
-  }
-
-  func byteCount(at place: Int) -> Int {
-    // SAFETY: as below.
-    unsafe places[place]?.buffer.byteCount ?? 0
-  }
-
-  mutating func take(at place: Int) -> Place {
-    // SAFETY: the engine tells of a slot once after each write that was begun in it.
-    guard let taken = unsafe places[place].take() else { preconditionFailure() }
-    return taken
+  mutating func take(at place: Int) -> AlignedBuffer {
+    // SAFETY: a place with memory has a buffer, which is the caller's from now on.
+    precondition(unsafe places[place].memory != nil)
+    unsafe places[place].memory = nil
+    return unsafe (buffers + place).move()
   }
 }
