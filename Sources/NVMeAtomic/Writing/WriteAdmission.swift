@@ -14,7 +14,7 @@ struct WriteAdmission: Sendable {
   private let isStrict: Bool
   private let allowsShared: Bool
   /// No byte at or beyond this one may be written: `RLIMIT_FSIZE` would shorten the write.
-  private let fileSizeLimitBytes: UInt64
+  private var fileSizeLimitBytes = UInt64.max
 
   /// The length remembered; none is so long.
   private var lengthBytes = UInt64.max
@@ -33,14 +33,30 @@ struct WriteAdmission: Sendable {
     durability: Durability,
     isStrict: Bool
   ) {
-    limits = target.report.limits
-    path = target.path
+    self.init(
+      target.report.limits,
+      path: target.path,
+      durability: durability,
+      isStrict: isStrict,
+      allowsShared: target.allowsShared
+    )
+    // `generic_write_checks` cuts the write short after the check for `RWF_ATOMIC`.
+    if target.report.kind == .file { fileSizeLimitBytes = HostProcess.fileSizeLimitBytes }
+  }
+
+  /// By facts alone.
+  init(
+    _ limits: TargetLimits,
+    path: WritePath,
+    durability: Durability,
+    isStrict: Bool,
+    allowsShared: Bool
+  ) {
+    self.limits = limits
+    self.path = path
     self.durability = durability
     self.isStrict = isStrict
-    allowsShared = target.allowsShared
-    // `generic_write_checks` cuts the write short after the check for `RWF_ATOMIC`.
-    fileSizeLimitBytes =
-      target.report.kind == .file ? HostProcess.fileSizeLimitBytes : .max
+    self.allowsShared = allowsShared
   }
 
   /// Lets the write pass, or says why not.
@@ -84,6 +100,12 @@ struct WriteAdmission: Sendable {
     )
     let (end, _) = offset.addingReportingOverflow(length)
     try checkFileSizeLimit(endBytes: end)
+    if path == .passthrough {
+      // What is left to decide by the offset: blocks and lines, and for a vendor's bytes more.
+      guard let device = limits.drive.limits, device.powerFailSource != .vendor else { return }
+      let block = UInt64(device.logicalBlockSize.bytes)
+      return remember(length, alignment: block, device.powerFailBoundary, promise)
+    }
     let page = WriteRequest.Range.everyPage(sizeBytes: length)
     let everyPage = try? AtomicWriter.promise(
       for: page,
@@ -95,12 +117,6 @@ struct WriteAdmission: Sendable {
     )
     if everyPage != nil, everyPage == promise {
       remember(length, alignment: length, nil, promise)
-    } else if path == .passthrough, let device = limits.drive.limits,
-      device.powerFailSource != .vendor
-    {
-      // What is left to decide by the offset: blocks and lines.
-      let block = UInt64(device.logicalBlockSize.bytes)
-      remember(length, alignment: block, device.powerFailBoundary, promise)
     }
   }
 
