@@ -20,6 +20,19 @@ struct HostQueueTests {
     try body(file)
   }
 
+  /// Nobody asks for completions between flushes.
+  @Test func manyFlushesInARowAreAllTold() throws {
+    try withFile(pages: 1) { file in
+      let target = try AtomicTarget(opening: Probe().report(on: file), path: .plain)
+      var queue = try AtomicWriteQueue(target, depth: 2, bufferBytes: Self.page)
+      for _ in 0..<50 { try queue.flush() }
+      guard let buffer = queue.takeBuffer() else { throw Errno.noMemory }
+      if let refused = queue.submit(buffer, atBytes: 0) { Issue.record("\(refused.error)") }
+      guard let completed = try queue.next() else { throw Errno.ioError }
+      #expect(completed.error == nil)
+    }
+  }
+
   /// Every page of a file in an order that comes back to some of them while they are on their way.
   private func fill(
     _ queue: inout AtomicWriteQueue,
