@@ -256,7 +256,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     var tries: UInt8 = 1
     while isTemporary(result), tries < Self.mostAttempts {
       storage.dropPages(offset: operation.offsetBytes, count: UInt64(operation.byteCount))
-      if tries > 1 { HostProcess.pause(milliseconds: 2) }
+      if tries > 1 { Self.pause(beforeTry: tries) }
       tries += 1
       result = alone(operation)
     }
@@ -398,16 +398,28 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   }
 
   private mutating func pushPostponed() {
-    if busyCount == 0 { HostProcess.pause(milliseconds: 2) }
+    if busyCount == 0 {
+      var tries: UInt8 = 1
+      for slot in 0..<depth where places[slot].state == .postponed {
+        tries = max(tries, places[slot].tries)
+      }
+      Self.pause(beforeTry: tries)
+    }
     for slot in 0..<depth where places[slot].state == .postponed {
       postponedCount -= 1
       push(slot)
     }
   }
 
+  /// Each time longer, a quarter of a second in all: a busy reader of the same pages lets go of
+  /// them only for moments.
+  private static func pause(beforeTry tries: UInt8) {
+    HostProcess.pause(milliseconds: 1 << UInt32(min(tries, mostAttempts)))
+  }
+
   private mutating func pushOneAlone() {
     for slot in 0..<depth where places[slot].state == .toBeAlone {
-      if places[slot].tries > 0 { HostProcess.pause(milliseconds: 2) }
+      if places[slot].tries > 0 { Self.pause(beforeTry: places[slot].tries) }
       aloneCount -= 1
       resentCount += 1
       places[slot].wasAlone = true
