@@ -12,6 +12,10 @@ struct nvmeatomic_ring {
 
 _Static_assert(sizeof(struct nvme_uring_cmd) == 72, "fills an entry's second half");
 _Static_assert(offsetof(struct io_uring_sqe, cmd) == 48, "where the command begins");
+_Static_assert(sizeof(struct io_uring_cqe) == sizeof(struct nvmeatomic_ring_completion) &&
+                   offsetof(struct io_uring_cqe, res) ==
+                       offsetof(struct nvmeatomic_ring_completion, result),
+               "completions are read where they are");
 _Static_assert(offsetof(struct io_uring_sqe, buf_index) == 40, "beside the command, not in it");
 
 int nvmeatomic_ring_create(uint32_t entries, bool takes_commands,
@@ -98,30 +102,29 @@ bool nvmeatomic_ring_command(struct nvmeatomic_ring *ring,
   return push(sqe, token);
 }
 
-int nvmeatomic_ring_turn(struct nvmeatomic_ring *ring, int32_t wait_for,
-                         struct nvmeatomic_ring_completion *completions, uint32_t capacity) {
-  const unsigned wanted = wait_for > 0 ? (unsigned)wait_for : 0;
-  unsigned ready;
-  int status;
-  do {
-    status = io_uring_submit_and_wait(&ring->ring, wanted);
-    if (status < 0 && status != -EINTR) return status;
-    ready = io_uring_cq_ready(&ring->ring);
-  } while (ready < wanted || status < 0);
-  const unsigned shift = (ring->ring.flags & IORING_SETUP_CQE32) ? 1 : 0;
-  const unsigned count = ready < capacity ? ready : capacity;
-  const unsigned head = *ring->ring.cq.khead;
-  const unsigned mask = *ring->ring.cq.kring_mask;
-  for (unsigned index = 0; index < count; index++) {
-    const struct io_uring_cqe *cqe = &ring->ring.cq.cqes[((head + index) & mask) << shift];
-    completions[index].token = cqe->user_data;
-    completions[index].result = cqe->res;
-  }
-  io_uring_cq_advance(&ring->ring, count);
-  return (int)count;
+struct nvmeatomic_ring_completions
+nvmeatomic_ring_completions(const struct nvmeatomic_ring *ring) {
+  return (struct nvmeatomic_ring_completions){
+      .entries = (const struct nvmeatomic_ring_completion *)ring->ring.cq.cqes,
+      .mask = *ring->ring.cq.kring_mask,
+      .shift = (ring->ring.flags & IORING_SETUP_CQE32) ? 1 : 0,
+  };
 }
 
-void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t in_flight) {
+int nvmeatomic_ring_turn(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t wait_for) {
+  unsigned ready;
+  int status;
+  io_uring_cq_advance(&ring->ring, consumed);
+  do {
+    status = io_uring_submit_and_wait(&ring->ring, wait_for);
+    if (status < 0 && status != -EINTR) return status;
+    ready = io_uring_cq_ready(&ring->ring);
+  } while (ready < wait_for || status < 0);
+  return (int)ready;
+}
+
+void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t in_flight) {
+  io_uring_cq_advance(&ring->ring, consumed);
   while (in_flight > 0) {
     const int status = io_uring_submit_and_wait(&ring->ring, 1);
     if (status < 0 && status != -EINTR) return;

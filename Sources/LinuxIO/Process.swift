@@ -1,9 +1,9 @@
-import CNVMeAtomic
+public import CNVMeAtomic
 import Glibc
 package import SystemPackage
 
 /// Facts about the running kernel and this process.
-package enum HostProcess {
+public enum HostProcess {
   /// The corresponding system call is `uname(2)`.
   package static func kernelRelease() throws(Errno) -> String {
     var status: CInt = 0
@@ -30,7 +30,8 @@ package enum HostProcess {
   }
 
   /// Time since some moment, in nanoseconds. `clock_gettime(2)` with `CLOCK_MONOTONIC`.
-  package static var monotonicNanoseconds: UInt64 { nvmeatomic_monotonic_nanoseconds() }
+  @inlinable
+  public static var monotonicNanoseconds: UInt64 { nvmeatomic_monotonic_nanoseconds() }
 
   /// The same as of the last tick, for less. The corresponding clock is `CLOCK_MONOTONIC_COARSE`.
   package static var coarseNanoseconds: UInt64 { nvmeatomic_coarse_nanoseconds() }

@@ -193,9 +193,17 @@ int nvmeatomic_io_command(int descriptor, const struct nvmeatomic_command *comma
 /* liburing's headers redeclare kernel structures that other modules of the graph declare too, and
  * its fast paths are inline functions and macros. Entries name registered file 0. */
 struct nvmeatomic_ring;
+/* A completion entry, where the kernel puts it (struct io_uring_cqe). */
 struct nvmeatomic_ring_completion {
   uint64_t token;
   int32_t result; /* bytes, -errno, or for a command 0 or a positive NVMe status */
+  uint32_t flags;
+};
+/* Where completions are: number n at entries[(n & mask) << shift]. */
+struct nvmeatomic_ring_completions {
+  const struct nvmeatomic_ring_completion *entries;
+  uint32_t mask;
+  uint32_t shift;
 };
 
 /* To be called on the thread that will use the ring. With `takes_commands` entries are twice as
@@ -216,12 +224,14 @@ bool nvmeatomic_ring_synchronize(struct nvmeatomic_ring *ring, uint64_t token);
 bool nvmeatomic_ring_command(struct nvmeatomic_ring *ring,
                              const struct nvmeatomic_command *command, bool in_registered_buffer,
                              uint64_t token);
-/* Hands over what is queued, waits for that many completions, and takes all there are off the ring;
- * how many, or -errno: what was queued is still queued then. Signals do not end it. */
-int nvmeatomic_ring_turn(struct nvmeatomic_ring *ring, int32_t wait_for,
-                         struct nvmeatomic_ring_completion *completions, uint32_t capacity);
-/* Waits for so many entries and forgets them. */
-void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t in_flight);
+struct nvmeatomic_ring_completions
+nvmeatomic_ring_completions(const struct nvmeatomic_ring *ring);
+/* Gives back so many completions that were read, hands over what is queued, and waits until that
+ * many others are there; how many are, or -errno: what was queued is still queued then. Signals do
+ * not end it. */
+int nvmeatomic_ring_turn(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t wait_for);
+/* Gives back so many completions, and waits for what is still on its way, whatever becomes of it. */
+void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t in_flight);
 
 /* ---- Process (process.c) --------------------------------------------------------------------- */
 

@@ -1,11 +1,14 @@
-package import SystemPackage
+public import SystemPackage
 
 /// What writers need of whatever carries their operations: the kernel by system calls or by
 /// io_uring, a drive's own commands, memory in tests.
 ///
 /// Nothing here decides: operations were planned before, and results are told as they are. One
 /// thread owns a storage, which waits for what is on its way before it goes. No call allocates.
-package protocol AtomicStorage: ~Copyable {
+///
+/// Storages are public, though no product has this module, as only what is public and inlinable
+/// is inlined into the writers of another module: 120 of 380 instructions of a write.
+public protocol AtomicStorage: ~Copyable {
   /// Operations that may be on their way at once; one more has room for a flush.
   var depth: Int { get }
 
@@ -30,9 +33,9 @@ package protocol AtomicStorage: ~Copyable {
 }
 
 /// One operation, as a value.
-@safe package struct StorageOperation {
-  /// What to do.
-  package enum Kind: UInt8, Sendable {
+@safe public struct StorageOperation {
+  /// What a storage can do.
+  public enum Kind: UInt8, Sendable {
     case read
     /// An ordinary write, which may be torn.
     case write
@@ -42,21 +45,24 @@ package protocol AtomicStorage: ~Copyable {
     case flush
   }
 
-  package var kind: Kind
+  /// What to do.
+  public var kind: Kind
   /// For writes: on stable storage when completed. `RWF_DSYNC`, or FUA.
-  package var isDurable = false
+  public var isDurable = false
   /// For writes: whether the memory lies in the region that was registered.
-  package var isRegistered = false
+  public var isRegistered = false
   /// Names the operation in its completion.
-  package var token: UInt32
+  public var token: UInt32
   /// Bytes to read or write.
-  package var byteCount: UInt32 = 0
+  public var byteCount: UInt32 = 0
   /// From the begin of the target.
-  package var offsetBytes: UInt64 = 0
+  public var offsetBytes: UInt64 = 0
   /// Where the bytes are; the kernel writes there for a read only.
-  package var memory: UnsafeMutableRawPointer?
+  public var memory: UnsafeMutableRawPointer?
 
-  package init(_ kind: Kind, token: UInt32) {
+  /// An operation on no bytes.
+  @inlinable
+  public init(_ kind: Kind, token: UInt32) {
     self.kind = kind
     self.token = token
     // SAFETY: nothing is there to be read or written.
@@ -92,13 +98,17 @@ package enum StorageResult: Equatable, Sendable {
 }
 
 /// The end of an operation, as the kernel tells it: what it means is looked up where it matters.
-package struct StorageCompletion: Equatable, Sendable {
-  package let token: UInt32
+public struct StorageCompletion: Equatable, Sendable {
+  /// Of the operation.
+  public let token: UInt32
   /// Bytes or an error number; of a command 0, a status or an error number.
-  package let value: Int32
-  package let isCommand: Bool
+  public let value: Int32
+  /// Whether the operation was a command of the drive.
+  public let isCommand: Bool
 
-  init(token: UInt32, value: Int32, isCommand: Bool) {
+  /// The end of an operation, as the kernel told it.
+  @inlinable
+  public init(token: UInt32, value: Int32, isCommand: Bool) {
     self.token = token
     self.value = value
     self.isCommand = isCommand
@@ -121,7 +131,8 @@ package struct StorageCompletion: Equatable, Sendable {
 }
 
 extension AtomicStorage where Self: ~Copyable {
-  package mutating func perform(_ operation: StorageOperation) -> StorageCompletion {
+  /// Pushes it, waits, and tells of it.
+  public mutating func perform(_ operation: StorageOperation) -> StorageCompletion {
     push(operation)
     do throws(Errno) {
       try submit(waitingFor: 1)

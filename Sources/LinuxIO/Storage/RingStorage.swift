@@ -1,23 +1,26 @@
-import CNVMeAtomic
-package import SystemPackage
+public import CNVMeAtomic
+public import SystemPackage
 
 /// Many operations at a time by io_uring: `IORING_OP_WRITE`, or `IORING_OP_URING_CMD` with
 /// `NVME_URING_CMD_IO`. To be made on the thread that uses it.
 ///
 /// Fixed buffers serve commands only: the kernel takes no `RWF_ATOMIC` with them.
-@safe package struct RingStorage: AtomicStorage, ~Copyable {
-  package let depth: Int
+@safe public struct RingStorage: AtomicStorage, ~Copyable {
+  /// As many as it was made for.
+  public let depth: Int
   private let route: OperationRoute
-  private let ring: OpaquePointer
-  private let completions: UnsafeMutableBufferPointer<nvmeatomic_ring_completion>
-  private let isCommand: Bool
+  @usableFromInline let ring: OpaquePointer
+  @usableFromInline let completions: nvmeatomic_ring_completions
+  @usableFromInline let isCommand: Bool
   /// Flags of an atomic write, and of one that is durable too.
-  private let atomicFlags: CInt
-  private let durableFlags: CInt
-  /// Completions in the array, those already told of among them.
-  private var taken = 0
-  private var told = 0
-  private var inFlightCount = 0
+  @usableFromInline let atomicFlags: CInt
+  @usableFromInline let durableFlags: CInt
+  /// The number of the next completion to tell, and how many are there from it on.
+  @usableFromInline var head: UInt32 = 0
+  @usableFromInline var ready: UInt32 = 0
+  /// Completions told that their places were not given back for.
+  @usableFromInline var consumed: UInt32 = 0
+  @usableFromInline var inFlightCount: UInt32 = 0
 
   /// Two to this power operations is what the kernel takes at most (`IORING_MAX_ENTRIES`).
   package static let mostEntries = 32768
@@ -42,18 +45,16 @@ package import SystemPackage
     isCommand = route.namespace != nil
     atomicFlags = route.writeFlags.union(.atomic).rawValue
     durableFlags = route.writeFlags.union([.atomic, .dataSync]).rawValue
-    // SAFETY: the array is initialised at once, and both are freed with their one owner.
+    // SAFETY: the ring is destroyed with its one owner, and its completions with it.
     unsafe self.ring = ring
-    unsafe completions = .allocate(capacity: depth + 1)
-    unsafe completions.initialize(repeating: nvmeatomic_ring_completion())
+    unsafe completions = nvmeatomic_ring_completions(ring)
   }
 
   deinit {
-    // SAFETY: made and allocated in init, and nobody else has them. What is on its way may still
-    // read memory that its owner is about to free.
-    unsafe nvmeatomic_ring_drain(ring, UInt32(inFlightCount))
+    // SAFETY: made in init, and nobody else has it. What is on its way may still read memory that
+    // its owner is about to free.
+    unsafe nvmeatomic_ring_drain(ring, consumed &+ ready, inFlightCount)
     unsafe nvmeatomic_ring_destroy(ring)
-    unsafe completions.deallocate()
   }
 
   /// Pins memory that commands are to be sent from; it outlives the ring.
@@ -64,13 +65,17 @@ package import SystemPackage
     )
   }
 
-  package mutating func push(_ operation: StorageOperation) {
+  /// Writes an entry into the ring.
+  @inlinable
+  @inline(always)
+  public mutating func push(_ operation: StorageOperation) {
     precondition(enqueue(operation), "more operations than the ring was made for")
     inFlightCount &+= 1
   }
 
-  @inline(__always)
-  private mutating func enqueue(_ operation: StorageOperation) -> Bool {
+  @inlinable
+  @inline(always)
+  mutating func enqueue(_ operation: StorageOperation) -> Bool {
     let token = UInt64(operation.token)
     if operation.kind == .atomicWrite, !isCommand {
       // SAFETY: the operation's memory lives until it completes, and has as many bytes.
@@ -87,7 +92,8 @@ package import SystemPackage
   }
 
   @inline(never)
-  private mutating func enqueueOther(_ operation: StorageOperation, _ token: UInt64) -> Bool {
+  @usableFromInline
+  mutating func enqueueOther(_ operation: StorageOperation, _ token: UInt64) -> Bool {
     if let namespace = route.namespace {
       // SAFETY: the shim copies the command; its memory lives until it completes.
       var command = unsafe namespace.command(operation)
@@ -120,30 +126,32 @@ package import SystemPackage
     }
   }
 
-  package mutating func submit(waitingFor count: Int) throws(Errno) {
-    // Without this the array would fill up where nobody asks again after the last completion.
-    if told == taken { (told, taken) = (0, 0) }
-    // SAFETY: the array has as many places as the ring has entries, and the ring lives as long as
-    // this value.
+  /// `io_uring_enter(2)`.
+  @inlinable
+  public mutating func submit(waitingFor count: Int) throws(Errno) {
+    // SAFETY: the ring lives as long as this value.
     let status = unsafe nvmeatomic_ring_turn(
       ring,
-      Int32(truncatingIfNeeded: count &- (taken &- told)),
-      completions.baseAddress.unsafelyUnwrapped + taken,
-      UInt32(truncatingIfNeeded: completions.count &- taken)
+      consumed,
+      UInt32(truncatingIfNeeded: count)
     )
+    consumed = 0
     if status < 0 { throw Errno(rawValue: -status) }
-    taken &+= Int(status)
-    inFlightCount &-= Int(status)
+    let now = UInt32(bitPattern: status)
+    inFlightCount &-= now &- ready
+    ready = now
   }
 
-  package mutating func next() -> StorageCompletion? {
-    if told == taken {
-      (told, taken) = (0, 0)
-      return nil
-    }
-    // SAFETY: `told` is below `taken`, which is at most the array's count.
-    let completion = unsafe completions[told]
-    told += 1
+  /// Reads an entry where the kernel has put it.
+  @inlinable
+  @inline(always)
+  public mutating func next() -> StorageCompletion? {
+    if ready == 0 { return nil }
+    // SAFETY: the kernel has written the entry, and writes it again once it was given back.
+    let completion = unsafe completions.entries[Int((head & completions.mask) << completions.shift)]
+    head &+= 1
+    ready &-= 1
+    consumed &+= 1
     return StorageCompletion(
       token: UInt32(truncatingIfNeeded: completion.token),
       value: completion.result,
@@ -151,7 +159,8 @@ package import SystemPackage
     )
   }
 
-  package func dropPages(offset: UInt64, count: UInt64) {
+  /// `posix_fadvise(3)`.
+  public func dropPages(offset: UInt64, count: UInt64) {
     route.dropPages(offset: offset, count: count)
   }
 }

@@ -30,7 +30,7 @@ struct LoadBlocks {
   }
 
   /// Where the next write goes; never beyond the target, where offsets were multiplied once.
-  @inline(__always)
+  @inline(always)
   mutating func next() -> UInt64 {
     if isRandom { return firstBytes &+ random.below(count) &* UInt64(blockBytes) }
     defer { place = place + 1 == count ? 0 : place + 1 }
@@ -39,12 +39,13 @@ struct LoadBlocks {
 
   /// Marks every 4096 bytes, or the whole of a smaller block, with the number of the write and the
   /// place of the mark: 64 bits each, least significant byte first.
+  @inline(always)
   mutating func stamp(_ memory: UnsafeMutableRawPointer, at offset: UInt64) {
     let number = sequence.littleEndian
     sequence &+= stride
     var start = 0
     while start < blockBytes {
-      let place = (offset &+ UInt64(start)).littleEndian
+      let place = (offset &+ UInt64(truncatingIfNeeded: start)).littleEndian
       // SAFETY: a block has at least 512 bytes, and a stamp begins at a multiple of 4096.
       unsafe (memory + start).storeBytes(of: number, as: UInt64.self)
       unsafe (memory + start + 8).storeBytes(of: place, as: UInt64.self)

@@ -80,6 +80,7 @@ package struct LoadRun: Sendable {
     var told = begin
     while results.ended < plan.threads {
       HostProcess.pause(milliseconds: 5)
+      if HostProcess.stopSignal != 0 { control.stop() }
       let now = HostProcess.monotonicNanoseconds
       guard now - told >= 250_000_000 else { continue }
       told = now

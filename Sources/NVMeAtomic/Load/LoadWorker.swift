@@ -11,8 +11,8 @@ final class LoadControl: Sendable {
     self.deadlineNanoseconds = deadlineNanoseconds
   }
 
-  /// A signal, a failure or the end of the time.
-  var shouldStop: Bool { isStopped.load(ordering: .relaxed) || HostProcess.stopSignal != 0 }
+  /// A signal or a failure.
+  var shouldStop: Bool { isStopped.load(ordering: .relaxed) }
   var operations: UInt64 { done.load(ordering: .relaxed) }
 
   func stop() { isStopped.store(true, ordering: .relaxed) }
@@ -92,25 +92,50 @@ struct LoadWorker: ~Copyable {
       )
       var begun = FixedArray<UInt64>(repeating: 0, count: plan.depth)
       try fill(&queue, &begun)
-      while let ended = try queue.nextInPlace() {
-        let (now, place) = (HostProcess.monotonicNanoseconds, ended.place)
-        if let error = ended.error {
-          fail(error, at: queue.offset(inPlace: place))
-          queue.vacate(place)
-          continue
-        }
-        record(now &- begun[place], sink)
-        guard remaining > 0, !control.shouldStop, now < control.deadlineNanoseconds else {
-          queue.vacate(place)
-          continue
-        }
-        begun[place] = now
-        beginAgain(place, &queue)
-      }
+      try keepFull(&queue, &begun, sink)
       result.promise = queue.promise
       result.resent = UInt64(queue.resentCount)
     } catch {
       fail(error, at: plan.offsetBytes)
+    }
+  }
+
+  /// Begins the next write in each place whose last one has ended. The hot loop, by itself: inside
+  /// a longer function the compiler would no longer inline what it calls.
+  @inline(never)
+  private mutating func keepFull(
+    _ queue: inout AtomicWriteQueue,
+    _ begun: inout FixedArray<UInt64>,
+    _ sink: Sink
+  ) throws(AtomicWriteError) {
+    while let ended = try queue.nextInPlace() {
+      let (now, place) = (HostProcess.monotonicNanoseconds, ended.place)
+      if let error = ended.error {
+        fail(error, at: queue.engine.offset(inSlot: place))
+        queue.vacate(place)
+        continue
+      }
+      record(now &- begun[place], sink)
+      guard remaining > 0, !control.shouldStop, now < control.deadlineNanoseconds else {
+        queue.vacate(place)
+        continue
+      }
+      begun[place] = now
+      beginAgain(place, &queue)
+    }
+  }
+
+  @inline(always)
+  private mutating func beginAgain(_ place: Int, _ queue: inout AtomicWriteQueue) {
+    remaining &-= 1
+    let offset = blocks.next()
+    // SAFETY: the buffer in each place has the bytes of a block.
+    unsafe blocks.stamp(queue.memory(inPlace: place), at: offset)
+    do throws(AtomicWriteError) {
+      try queue.submitAgain(place, atBytes: offset)
+    } catch {
+      fail(error, at: offset)
+      queue.vacate(place)
     }
   }
 
@@ -132,28 +157,14 @@ struct LoadWorker: ~Copyable {
     }
   }
 
-  /// The next write of a place whose last one has ended.
-  @inline(__always)
-  private mutating func beginAgain(_ place: Int, _ queue: inout AtomicWriteQueue) {
-    let offset = blocks.next()
-    // SAFETY: the buffer in each place has the bytes of a block.
-    unsafe blocks.stamp(queue.memory(inPlace: place), at: offset)
-    remaining -= 1
-    do throws(AtomicWriteError) {
-      try queue.submitAgain(place, byteCount: plan.blockBytes, atBytes: offset)
-    } catch {
-      fail(error, at: offset)
-      queue.vacate(place)
-    }
-  }
-
   private mutating func record(_ latency: UInt64, _ sink: Sink) {
-    result.operations += 1
+    result.operations &+= 1
     latencies[recorded] = latency
-    recorded += 1
+    recorded &+= 1
     if recorded == Self.batch { hand(to: sink) }
   }
 
+  @inline(never)
   private mutating func hand(to sink: Sink) {
     if recorded > 0 { latencies.withFirst(recorded, sink) }
     control.count(recorded)
@@ -161,6 +172,7 @@ struct LoadWorker: ~Copyable {
   }
 
   /// The first failure counts, and ends the run for all threads.
+  @inline(never)
   private mutating func fail(_ error: AtomicWriteError, at offset: UInt64) {
     if result.failure == nil { result.failure = (error, offset) }
     control.stop()

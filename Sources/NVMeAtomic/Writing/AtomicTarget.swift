@@ -98,7 +98,7 @@ public final class AtomicTarget: Sendable {
 
   /// Whether a write may begin: no flush failed, nothing failed in its range, and a namespace is
   /// what it was.
-  @inline(__always)
+  @inline(always)
   func check(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
     if claim == nil, isSound.load(ordering: .relaxed) { return }
     try checkClosely(offset: offset, length: length)

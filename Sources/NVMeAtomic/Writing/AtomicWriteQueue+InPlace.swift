@@ -9,46 +9,53 @@ extension AtomicWriteQueue {
     var error: AtomicWriteError?
   }
 
-  /// As ``next()``. The place is to be given to ``submitAgain(_:byteCount:atBytes:)`` or to
-  /// ``vacate(_:)`` before the next one is asked for.
-  @inline(__always)
+  /// As ``next()``. The place is to be given to ``submitAgain(_:atBytes:)`` or to ``vacate(_:)``
+  /// before the next one is asked for.
+  @inline(always)
   mutating func nextInPlace() throws(AtomicWriteError) -> EndedInPlace? {
-    guard let ended = try nextEnded() else { return nil }
-    guard let failure = ended.failure else { return EndedInPlace(place: ended.slot, error: nil) }
-    return EndedInPlace(place: ended.slot, error: error(failure, inPlace: ended.slot))
+    do throws(Errno) {
+      guard let ended = try engine.nextKept() else { return nil }
+      guard let failure = ended.failure else { return EndedInPlace(place: ended.slot, error: nil) }
+      return EndedInPlace(place: ended.slot, error: error(failure, inPlace: ended.slot))
+    } catch {
+      openTarget.close()
+      throw .outcomeUnknown(FailureCause(error))
+    }
+  }
+
+  @inline(never)
+  private func error(_ failure: WriteFailure, inPlace place: Int) -> AtomicWriteError {
+    openTarget.error(
+      failure,
+      offset: engine.offset(inSlot: place),
+      length: UInt64(engine.byteCount(inSlot: place)),
+      isDurable: engine.rules.isDurable
+    )
   }
 
   /// Where the bytes in a place are.
+  @inline(always)
   func memory(inPlace place: Int) -> UnsafeMutableRawPointer {
     // SAFETY: the buffer stays in its place until it is taken.
-    guard let memory = unsafe buffers[place].memory else { preconditionFailure() }
+    guard let memory = unsafe engine.memory(inSlot: place) else { preconditionFailure() }
     return unsafe memory
   }
 
-  /// Where a place was written to.
-  func offset(inPlace place: Int) -> UInt64 { buffers[place].offsetBytes }
-
-  /// As ``submit(_:atBytes:tag:)``, of the place told of last. Its tag stays as it was.
-  @inline(__always)
-  mutating func submitAgain(
-    _ place: Int,
-    byteCount: Int,
-    atBytes offset: UInt64
-  ) throws(AtomicWriteError) {
-    precondition(place == engine.nextSlot)
-    try admit(offset: offset, byteCount: byteCount)
-    // SAFETY: the buffer stays until the write has ended.
-    _ = try unsafe begin(
-      memory(inPlace: place),
-      byteCount: byteCount,
-      atBytes: offset,
-      isRegistered: region != nil
-    )
-    buffers.setOffset(offset, at: place)
+  /// As ``submit(_:atBytes:tag:)``, of the place told of last, with the bytes that are there now.
+  /// Its tag stays as it was.
+  @inline(always)
+  mutating func submitAgain(_ place: Int, atBytes offset: UInt64) throws(AtomicWriteError) {
+    try admit(offset: offset, byteCount: engine.byteCount(inSlot: place))
+    do throws(Errno) {
+      try engine.beginAgain(place, atBytes: offset)
+    } catch {
+      throw .notWritten(FailureCause(error))
+    }
   }
 
   /// Gives a buffer back.
   mutating func vacate(_ place: Int) {
+    engine.free(place)
     _ = buffers.take(at: place)
   }
 }

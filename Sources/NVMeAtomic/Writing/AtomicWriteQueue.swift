@@ -110,44 +110,31 @@ public struct AtomicWriteQueue: ~Copyable {
     do throws(AtomicWriteError) {
       guard engine.hasRoom else { throw .queueIsFull }
       try admit(offset: offset, byteCount: count)
-      // SAFETY: the buffer is kept until the write has ended.
-      let slot = unsafe try begin(
-        buffer.base,
-        byteCount: count,
-        atBytes: offset,
-        isRegistered: region != nil && buffer.region === region
-      )
-      buffers.put(buffer, tag, offset, at: slot)
+      let slot = engine.nextSlot
+      let isRegistered = region != nil && buffer.region === region
+      do throws(Errno) {
+        // SAFETY: the buffer is kept until the write has ended.
+        try unsafe engine.begin(
+          inSlot: slot,
+          buffer.base,
+          byteCount: count,
+          atBytes: offset,
+          isRegistered: isRegistered
+        )
+      } catch {
+        throw .notWritten(FailureCause(error))
+      }
+      buffers.put(buffer, tag, at: slot)
       return nil
     } catch {
       return RefusedWrite(buffer: buffer, error: error)
     }
   }
 
-  @inline(__always)
+  @inline(always)
   mutating func admit(offset: UInt64, byteCount: Int) throws(AtomicWriteError) {
     try admission.admit(offset: offset, length: UInt64(byteCount))
     try openTarget.check(offset: offset, length: UInt64(byteCount))
-  }
-
-  @inline(__always)
-  mutating func begin(
-    _ memory: UnsafeMutableRawPointer,
-    byteCount: Int,
-    atBytes offset: UInt64,
-    isRegistered: Bool
-  ) throws(AtomicWriteError) -> Int {
-    do throws(Errno) {
-      // SAFETY: the caller keeps the memory until the write has ended.
-      return unsafe try engine.begin(
-        memory,
-        byteCount: byteCount,
-        atBytes: offset,
-        isRegistered: isRegistered
-      )
-    } catch {
-      throw .notWritten(FailureCause(error))
-    }
   }
 
   /// Hands over what was submitted, waits for the next write to end, in whatever order they do,
@@ -156,35 +143,15 @@ public struct AtomicWriteQueue: ~Copyable {
   /// - Throws: ``AtomicWriteError/outcomeUnknown(_:)`` where io_uring itself fails.
   /// - Complexity: A system call where none has ended yet. No allocation.
   public mutating func next() throws(AtomicWriteError) -> CompletedWrite? {
-    guard let ended = try nextEnded() else { return nil }
-    var why: AtomicWriteError?
-    if let failure = ended.failure { why = error(failure, inPlace: ended.slot) }
-    let place = buffers[ended.slot]
+    guard let ended = try nextInPlace() else { return nil }
+    let offset = engine.offset(inSlot: ended.place)
+    let tag = buffers[ended.place].tag
+    engine.free(ended.place)
     return CompletedWrite(
-      buffer: buffers.take(at: ended.slot),
-      tag: place.tag,
-      offsetBytes: place.offsetBytes,
-      error: why
-    )
-  }
-
-  @inline(__always)
-  mutating func nextEnded() throws(AtomicWriteError) -> WriteEngine<RingStorage>.Ended? {
-    do throws(Errno) {
-      return try engine.next()
-    } catch {
-      openTarget.close()
-      throw .outcomeUnknown(FailureCause(error))
-    }
-  }
-
-  @inline(never)
-  func error(_ failure: WriteFailure, inPlace place: Int) -> AtomicWriteError {
-    openTarget.error(
-      failure,
-      offset: buffers[place].offsetBytes,
-      length: UInt64(buffers[place].byteCount),
-      isDurable: engine.rules.isDurable
+      buffer: buffers.take(at: ended.place),
+      tag: tag,
+      offsetBytes: offset,
+      error: ended.error
     )
   }
 

@@ -107,7 +107,7 @@ public struct AtomicWriter: ~Copyable {
   var promise: PathPromise? { admission.promise }
 
   /// The same without a receipt, for who writes the same again and again.
-  @inline(__always)
+  @inline(always)
   mutating func writeUnreported(
     _ buffer: borrowing AlignedBuffer,
     atBytes offset: UInt64,

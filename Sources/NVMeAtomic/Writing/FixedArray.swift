@@ -18,13 +18,13 @@
   }
 
   subscript(index: Int) -> Element {
-    @inline(__always)
+    @inline(always)
     _read {
       check(index)
       // SAFETY: the index was checked.
       yield unsafe elements[index]
     }
-    @inline(__always)
+    @inline(always)
     _modify {
       check(index)
       // SAFETY: the index was checked.
@@ -39,7 +39,7 @@
     unsafe body(Span(_unsafeStart: elements, count: count))
   }
 
-  @inline(__always)
+  @inline(always)
   private func check(_ index: Int) {
     // Negative ones are large here.
     precondition(UInt(bitPattern: index) < UInt(bitPattern: count))

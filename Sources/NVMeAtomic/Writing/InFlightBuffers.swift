@@ -4,9 +4,7 @@
   @safe struct Place {
     /// Where its bytes are; `nil` while nobody has the place.
     var memory: UnsafeMutableRawPointer?
-    var byteCount = 0
     var tag: UInt64 = 0
-    var offsetBytes: UInt64 = 0
   }
 
   /// Initialised where the place has memory.
@@ -27,31 +25,15 @@
     unsafe buffers.deallocate()
   }
 
-  mutating func put(
-    _ buffer: consuming AlignedBuffer,
-    _ tag: UInt64,
-    _ offset: UInt64,
-    at place: Int
-  ) {
+  mutating func put(_ buffer: consuming AlignedBuffer, _ tag: UInt64, at place: Int) {
     // SAFETY: the memory is used as long as the buffer is in its place.
     precondition(unsafe places[place].memory == nil)
-    let (memory, byteCount) = unsafe (buffer.base, buffer.byteCount)
-    unsafe places[place] = Place(
-      memory: memory,
-      byteCount: byteCount,
-      tag: tag,
-      offsetBytes: offset
-    )
+    unsafe places[place] = Place(memory: buffer.base, tag: tag)
     // SAFETY: the place exists, and nobody has it.
     unsafe (buffers + place).initialize(to: buffer)
   }
 
   subscript(place: Int) -> Place { places[place] }
-
-  /// Moves a write that stays in its place.
-  mutating func setOffset(_ offset: UInt64, at place: Int) {
-    places[place].offsetBytes = offset
-  }
 
   mutating func take(at place: Int) -> AlignedBuffer {
     // SAFETY: a place with memory has a buffer, which is the caller's from now on.

@@ -19,7 +19,8 @@ struct WriteAdmission: Sendable {
   /// The length remembered; none is so long.
   private var lengthBytes = UInt64.max
   private var lastOffsetBytes: UInt64 = 0
-  private var alignmentBytes: UInt64 = 1
+  /// Bits that no admitted offset has: each is at a multiple of a power of two.
+  private var misalignedBits: UInt64 = 0
   /// Lines that each write is held to one by one; `nil` where no aligned write crosses any.
   private var lines: AtomicBoundary?
   private var startBytes: UInt64 = 0
@@ -60,10 +61,10 @@ struct WriteAdmission: Sendable {
   }
 
   /// Lets the write pass, or says why not.
-  @inline(__always)
+  @inline(always)
   mutating func admit(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
-    guard length == lengthBytes, offset <= lastOffsetBytes, offset % alignmentBytes == 0,
-      lines?.contains(startBytes: startBytes + offset, lengthBytes: length) ?? true
+    guard length == lengthBytes, offset <= lastOffsetBytes, offset & misalignedBits == 0,
+      lines?.contains(startBytes: startBytes &+ offset, lengthBytes: length) ?? true
     else { return try plan(offset: offset, length: length) }
   }
 
@@ -134,10 +135,12 @@ struct WriteAdmission: Sendable {
       guard let size = limits.sizeBytes else { return }
       most = min(most, size)
     }
-    guard most >= length, let start = limits.startBytes ?? (lines == nil ? 0 : nil) else { return }
+    guard alignment.isPowerOfTwo, most >= length,
+      let start = limits.startBytes ?? (lines == nil ? 0 : nil)
+    else { return }
     self.lines = lines
     startBytes = start
-    alignmentBytes = max(alignment, 1)
+    misalignedBits = alignment - 1
     lastOffsetBytes = most - length
     self.promise = promise
     lengthBytes = length

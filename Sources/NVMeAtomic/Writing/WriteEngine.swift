@@ -111,25 +111,19 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   // MARK: Beginning
 
-  /// Begins a write that was planned; its slot.
+  /// Begins a write that was planned, in ``nextSlot``.
   ///
   /// - Precondition: ``hasRoom``.
-  @inline(__always)
+  @inline(always)
   mutating func begin(
+    inSlot slot: Int,
     _ memory: UnsafeMutableRawPointer,
     byteCount: Int,
     atBytes offset: UInt64,
     isRegistered: Bool = false
-  ) throws(Errno) -> Int {
-    precondition(freeCount > 0)
-    let end = offset + UInt64(byteCount)
-    // What waits to be sent alone would wait for ever.
-    while aloneCount > 0 { try step() }
-    let slot = nextSlot
-    if !ranges.setLonely(slot, offset, end, neighboursToo: rules.keepsNeighboursApart) {
-      try clearTheWay(from: offset, to: end)
-      ranges.set(slot, from: offset, to: end)
-    }
+  ) throws(Errno) {
+    precondition(slot == nextSlot)
+    try claim(from: offset, to: offset + UInt64(byteCount), forSlot: slot)
     freeCount &-= 1
     places[slot].operation.isRegistered = isRegistered
     places[slot].operation.byteCount = UInt32(byteCount)
@@ -137,12 +131,34 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     // SAFETY: the caller keeps the memory until the write has ended.
     unsafe places[slot].operation.memory = memory
     push(slot)
-    return slot
+  }
+
+  /// Begins the write that ``nextKept()`` told of last once more, elsewhere.
+  @inline(always)
+  mutating func beginAgain(_ slot: Int, atBytes offset: UInt64) throws(Errno) {
+    let end = offset + UInt64(places[slot].operation.byteCount)
+    try claim(from: offset, to: end, forSlot: slot)
+    places[slot].operation.offsetBytes = offset
+    push(slot)
+  }
+
+  @inline(always)
+  private mutating func claim(
+    from start: UInt64,
+    to end: UInt64,
+    forSlot slot: Int
+  ) throws(Errno) {
+    // What waits to be sent alone would wait for ever. No slot becomes free by that.
+    while aloneCount > 0 { try step() }
+    if ranges.setLonely(slot, start, end, neighboursToo: rules.keepsNeighboursApart) { return }
+    try clearTheWay(from: start, to: end)
+    ranges.set(slot, from: start, to: end)
   }
 
   /// Waits for what overlaps, and hands over what would be joined with it.
+  @inline(never)
   private mutating func clearTheWay(from start: UInt64, to end: UInt64) throws(Errno) {
-    while ranges.touchesAny(from: start, to: end) {
+    while true {
       var overlaps = false
       var touchesBatch = false
       for slot in 0..<depth where ranges.touches(slot, from: start, to: end) {
@@ -158,6 +174,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     }
   }
 
+  @inline(always)
   private mutating func push(_ slot: Int) {
     places[slot].state = .pushed
     busyCount &+= 1
@@ -175,8 +192,16 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   // MARK: Ending
 
   /// Waits for the next write to end, in whatever order they do; `nil` when none was begun.
-  @inline(__always)
+  @inline(always)
   mutating func next() throws(Errno) -> Ended? {
+    let ended = try nextKept()
+    if let ended { free(ended.slot) }
+    return ended
+  }
+
+  /// The same, for who begins the next write in the same slot, or frees it, before anything else.
+  @inline(always)
+  mutating func nextKept() throws(Errno) -> Ended? {
     while endedCount == 0 {
       guard let completion = storage.next() else {
         if freeCount == depth { return nil }
@@ -189,7 +214,6 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     let slot = Int(endedSlots[endedFirst])
     endedFirst = endedFirst + 1 == depth ? 0 : endedFirst + 1
     endedCount -= 1
-    free(slot)
     guard places[slot].isSpoilt else { return Ended(slot: slot, failure: nil) }
     defer { places[slot].forget() }
     return Ended(slot: slot, failure: places[slot].failure)
@@ -197,7 +221,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   /// The slot of a write that has ended well and waits for nothing, the most common of all ends:
   /// told at once, as all before it were.
-  @inline(__always)
+  @inline(always)
   private mutating func wholeAlready(_ completion: StorageCompletion) -> Int? {
     guard !rules.sharesFlushes, completion.token != Self.flushToken else { return nil }
     let slot = Int(completion.token)
@@ -207,12 +231,11 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     busyCount &-= 1
     ranges.clear(slot)
     places[slot].state = .ended
-    free(slot)
     return slot
   }
 
-  @inline(__always)
-  private mutating func free(_ slot: Int) {
+  @inline(always)
+  mutating func free(_ slot: Int) {
     freeSlots[freeCount] = Int32(truncatingIfNeeded: slot)
     freeCount &+= 1
   }
@@ -222,13 +245,25 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// - Precondition: ``hasRoom``.
   var nextSlot: Int { Int(freeSlots[freeCount - 1]) }
 
+  /// Where the write in a slot begins, or began.
+  func offset(inSlot slot: Int) -> UInt64 { places[slot].operation.offsetBytes }
+
+  /// How long it is.
+  func byteCount(inSlot slot: Int) -> Int { Int(places[slot].operation.byteCount) }
+
+  /// The bytes of the write in a slot.
+  func memory(inSlot slot: Int) -> UnsafeMutableRawPointer? {
+    // SAFETY: whoever began the write keeps them until it has ended.
+    unsafe places[slot].operation.memory
+  }
+
   /// Whether ``next()`` need not wait.
   var hasEnded: Bool { endedCount > 0 }
 
   /// Writes, tried again while pages of somebody else or a full queue are in the way.
   ///
   /// - Precondition: Nothing else is on its way.
-  @inline(__always)
+  @inline(always)
   mutating func writeAlone(
     _ memory: UnsafeMutableRawPointer,
     byteCount: Int,
@@ -311,7 +346,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// Sends again what was postponed, begins a flush, and waits for a completion.
   ///
   /// - Precondition: The storage has nothing to tell.
-  @inline(__always)
+  @inline(always)
   private mutating func advance() throws(Errno) {
     if aloneCount | postponedCount != 0 {
       if aloneCount > 0, busyCount == 0, !isFlushing { pushOneAlone() }
@@ -472,7 +507,7 @@ extension StorageResult {
 
 extension StorageCompletion {
   /// Whether it is the success of an operation on so many bytes.
-  @inline(__always)
+  @inline(always)
   func isAll(of byteCount: UInt32) -> Bool {
     value == (isCommand ? 0 : Int32(bitPattern: byteCount))
   }

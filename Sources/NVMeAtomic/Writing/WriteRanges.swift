@@ -19,7 +19,7 @@ struct WriteRanges: ~Copyable {
 
   init(slots: Int) {
     var places = 64
-    while places < 64 * slots { places *= 2 }
+    while places < 128 * slots { places *= 2 }
     counts = FixedArray(repeating: 0, count: places)
     mask = UInt64(places - 1)
     ranges = FixedArray(repeating: .none, count: slots)
@@ -32,7 +32,7 @@ struct WriteRanges: ~Copyable {
     counts[place(start)] &+= 1
   }
 
-  @inline(__always)
+  @inline(always)
   mutating func clear(_ slot: Int) {
     let range = ranges[slot]
     if range.end == 0 { return }
@@ -57,7 +57,7 @@ struct WriteRanges: ~Copyable {
 
   /// Sets a write that certainly overlaps none and, where that matters, is a neighbour of none;
   /// whether it is such a one.
-  @inline(__always)
+  @inline(always)
   mutating func setLonely(
     _ slot: Int,
     _ start: UInt64,
@@ -73,12 +73,6 @@ struct WriteRanges: ~Copyable {
     ranges[slot] = Extent(start: start, end: end)
     counts[place] = 1
     return true
-  }
-
-  /// Whether a write overlaps any, or is a neighbour of any.
-  func touchesAny(from start: UInt64, to end: UInt64) -> Bool {
-    for slot in 0..<ranges.count where touches(slot, from: start, to: end) { return true }
-    return false
   }
 
   func overlaps(_ slot: Int, from start: UInt64, to end: UInt64) -> Bool {

@@ -74,7 +74,9 @@ import Testing
         let piece = UnsafeMutableRawBufferPointer(rebasing: memory[start..<start + length])
         piece.copyBytes(from: repeatElement(byte, count: length))
         model.replaceSubrange(target * block..<target * block + length, with: piece)
-        let slot = try engine.begin(
+        let slot = engine.nextSlot
+        try engine.begin(
+          inSlot: slot,
           try #require(piece.baseAddress),
           byteCount: length,
           atBytes: UInt64(target * block)
