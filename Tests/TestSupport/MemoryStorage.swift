@@ -106,10 +106,12 @@ package struct MemoryStorage: AtomicStorage, ~Copyable {
     let one = inFlight.remove(at: Int(random.below(UInt64(inFlight.count))))
     let token = one.operation.token
     journal.events.append(.ended(token))
-    told.append(StorageCompletion(token: token, result: one.result ?? carryOut(one)))
+    let result: StorageResult
+    if let wanted = one.result { result = wanted } else { result = carryOut(one) }
+    told.append(StorageCompletion(token: token, result: result))
   }
 
-  private func carryOut(_ one: InFlight) -> StorageResult {
+  private mutating func carryOut(_ one: InFlight) -> StorageResult {
     let operation = one.operation
     let (start, count) = (Int(operation.offsetBytes), Int(operation.byteCount))
     switch operation.kind {
@@ -124,6 +126,10 @@ package struct MemoryStorage: AtomicStorage, ~Copyable {
       journal.bytes.replaceSubrange(start..<start + count, with: source)
       if operation.isDurable {
         journal.stable.replaceSubrange(start..<start + count, with: source)
+        // A flush that is on its way does not bring older bytes back.
+        for index in inFlight.indices where inFlight[index].operation.kind == .flush {
+          inFlight[index].completed.replaceSubrange(start..<start + count, with: source)
+        }
       }
     }
     return .bytes(count)

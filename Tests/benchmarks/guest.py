@@ -8,16 +8,23 @@ import statistics
 import subprocess
 
 from checks import finish, note, verdict
-from commands import TOOL
+from commands import TOOL, succeed
 import drives
 import fabric
 
-ROUNDS, SECONDS = 5, 3
+ROUNDS, SECONDS = 5, 4
+SLOW_FLUSH = 40  # milliseconds
 FIXED = ["--fixedbufs=1", "--registerfiles=1"]
 
 
 def main():
-    fast, cached = "/dev/" + drives.namespace_node("fast"), remote()
+    fast = "/dev/" + drives.namespace_node("fast")
+    fabric.start()
+    cached = remote("cached", serial("cached"))
+    for module in ("sd_mod", "virtio_scsi"):
+        succeed("modprobe", module)
+    fua = remote("fua", drives.wait_for(lambda: next(iter(glob.glob("/sys/block/sd*")), None), "the SCSI disk").split("/")[-1])
+    late = remote("slow", slow(serial("slow"), SLOW_FLUSH))
     with open(fast, "r+b") as device:
         device.write(os.urandom(1 << 20) * 200)
     os.sync()
@@ -33,6 +40,11 @@ def main():
                                [*ring, "32", "--path", "passthrough"]),
         "durable, depth 1": (cached, cached, [*kernel, "--ioengine=pvsync2", "--sync=dsync"], [*sync, *each]),
         "durable, depth 32": (cached, cached, [*kernel, "--ioengine=io_uring", "--iodepth=32", "--sync=dsync"], [*ring, "32", *each]),
+        "FUA, depth 1": (fua, fua, [*kernel, "--ioengine=pvsync2", "--sync=dsync"], [*sync, *each]),
+        "FUA, depth 32": (fua, fua, [*kernel, "--ioengine=io_uring", "--iodepth=32", "--sync=dsync"], [*ring, "32", *each]),
+        "slow flush, depth 1": (late, late, [*kernel, "--ioengine=pvsync2", "--sync=dsync"], [*sync, *each]),
+        "slow flush, depth 32": (late, late, [*kernel, "--ioengine=io_uring", "--iodepth=32", "--sync=dsync"],
+                                 [*ring, "32", *each]),
     }
     figures = {name: ([], []) for name in jobs}
     for number in range(ROUNDS):
@@ -47,19 +59,42 @@ def main():
     finish()
 
 
-def remote():
-    """nvme-loop above a disk of 16 KiB physical blocks: NAWUPF is one such block, and FUA is write and flush."""
-    disk = next(os.path.basename(os.path.dirname(path)) for path in glob.glob("/sys/block/vd*/serial") if drives.read(path) == "cached")
-    fabric.start()
-    fabric.export("cached", f"/dev/{disk}")
-    fabric.connect("cached")
+def slow(disk, milliseconds):
+    """A disk whose flushes take so long, one after the other: a loop device above ext4 above dm-delay."""
+    for module in ("dm_delay", "loop"):
+        succeed("modprobe", module)
+    sectors = drives.read(f"/sys/block/{disk}/size")
+    at_once, late = f"/dev/{disk} 0 0", f"/dev/{disk} 0 {milliseconds}"
+    succeed("dmsetup", "create", "slow", "--table", f"0 {sectors} delay {at_once} {at_once} {late}")
+    succeed("mkfs.ext4", "-q", "/dev/dm-0")
+    os.makedirs("/writable/slow", exist_ok=True)
+    succeed("mount", "/dev/dm-0", "/writable/slow")
+    with open("/writable/slow/image", "wb") as image:
+        for _ in range(208):
+            image.write(bytes(1 << 20))
+        os.fsync(image.fileno())
+    return succeed("losetup", "--find", "--show", "--direct-io=on", "--sector-size", "16384", "/writable/slow/image").strip().split("/")[-1]
+
+
+def serial(name):
+    return next(disk(path) for path in glob.glob("/sys/block/vd*/serial") if drives.read(path) == name)
+
+
+def disk(serial_path):
+    return os.path.basename(os.path.dirname(serial_path))
+
+
+def remote(name, backing):
+    """nvme-loop above a disk of 16 KiB physical blocks: NAWUPF is one such block."""
+    fabric.export(name, f"/dev/{backing}")
+    fabric.connect(name)
 
     def find():
         for path in glob.glob("/sys/block/nvme*n*"):
-            name = os.path.basename(path)
+            node = os.path.basename(path)
             subsystem = f"{path}/device/subsysnqn"
-            if os.path.exists(f"/dev/{name}") and os.path.exists(subsystem) and drives.read(subsystem) == "cached":
-                return f"/dev/{name}"
+            if os.path.exists(f"/dev/{node}") and os.path.exists(subsystem) and drives.read(subsystem) == name:
+                return f"/dev/{node}"
     return drives.wait_for(find, "the remote namespace")
 
 

@@ -230,7 +230,7 @@ nvmeatomic_ring_completions(const struct nvmeatomic_ring *ring);
  * many others are there; how many are, or -errno: what was queued is still queued then. Signals do
  * not end it. */
 int nvmeatomic_ring_turn(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t wait_for);
-/* Gives back so many completions, and waits for what is still on its way, whatever becomes of it. */
+/* Gives back so many completions, and waits for what is still on its way. */
 void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t in_flight);
 
 /* ---- Process (process.c) --------------------------------------------------------------------- */

@@ -29,7 +29,7 @@ extension AtomicWriteQueue {
       failure,
       offset: engine.offset(inSlot: place),
       length: UInt64(engine.byteCount(inSlot: place)),
-      isDurable: engine.rules.isDurable
+      isDurable: engine.isDurable(inSlot: place)
     )
   }
 

@@ -8,9 +8,10 @@ import SystemPackage
 ///
 /// Writes that overlap are carried out in the order in which they were submitted. Neighbours are
 /// kept out of one batch where the kernel would join and refuse them. With
-/// ``Durability/onReturn`` and several places writes share flushes: each is told by ``next()``
-/// only after a flush that began after its own end. With one place each carries `RWF_DSYNC` or FUA,
-/// as it does where nothing below caches writes.
+/// ``Durability/onReturn`` and several places writes either share flushes, each told by ``next()``
+/// only after a flush that began after its own end, or each carries `RWF_DSYNC` or FUA: the queue
+/// times both and keeps to the faster one. With one place each carries `RWF_DSYNC` or FUA, as it
+/// does where nothing below caches writes.
 ///
 /// To be made on the thread that uses it. When it goes, it waits for what is on its way.
 public struct AtomicWriteQueue: ~Copyable {
@@ -47,8 +48,14 @@ public struct AtomicWriteQueue: ~Copyable {
       depth,
       registering: target.path == .passthrough ? region : nil
     )
-    let isDurable = durability == .onReturn
-    let sharesFlushes = isDurable && depth > 1 && target.gainsByFlushing
+    let rule: WriteEngine<RingStorage>.DurabilityRule =
+      if durability == .none {
+        .none
+      } else if depth > 1, target.gainsByFlushing {
+        .faster(window: 4 * depth)
+      } else {
+        .single
+      }
     openTarget = target
     self.region = region
     buffers = InFlightBuffers(places: depth)
@@ -57,8 +64,7 @@ public struct AtomicWriteQueue: ~Copyable {
       storage,
       .init(
         isAtomic: target.path != .plain,
-        isDurable: isDurable && !sharesFlushes,
-        sharesFlushes: sharesFlushes,
+        durability: rule,
         keepsNeighboursApart: target.losesNeighbours,
         triesAgain: target.path != .passthrough
       )

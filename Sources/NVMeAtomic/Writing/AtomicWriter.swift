@@ -118,18 +118,23 @@ public struct AtomicWriter: ~Copyable {
     if admitted.durability != durability || admitted.isStrict != isStrict {
       admission = WriteAdmission(openTarget, durability: durability, isStrict: isStrict)
       admitted = (durability, isStrict)
-      engine.rules.isDurable = durability == .onReturn
     }
     try admission.admit(offset: offset, length: UInt64(count))
     try openTarget.check(offset: offset, length: UInt64(count))
     // SAFETY: the buffer is borrowed until the write has ended, and only read.
-    let failure = unsafe engine.writeAlone(buffer.base, byteCount: count, atBytes: offset)
+    let isDurable = durability == .onReturn
+    let failure = unsafe engine.writeAlone(
+      buffer.base,
+      byteCount: count,
+      atBytes: offset,
+      isDurable: isDurable
+    )
     guard let failure else { return }
     throw openTarget.error(
       failure,
       offset: offset,
       length: UInt64(count),
-      isDurable: engine.rules.isDurable
+      isDurable: isDurable
     )
   }
 

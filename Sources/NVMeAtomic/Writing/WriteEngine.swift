@@ -10,14 +10,22 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// What the engine must know of its target beside the storage.
   struct Rules {
     var isAtomic = true
-    /// Each write carries `RWF_DSYNC` or FUA.
-    var isDurable = false
-    /// Writes are durable by flushes that several share.
-    var sharesFlushes = false
+    var durability = DurabilityRule.none
     /// Neighbours in one batch would be joined and refused.
     var keepsNeighboursApart = false
     /// EAGAIN means that pages or a full queue were in the way. Of a command it is no such word.
     var triesAgain = true
+  }
+
+  /// How writes become durable before they are told.
+  enum DurabilityRule {
+    case none
+    /// Each write carries `RWF_DSYNC` or FUA.
+    case single
+    /// By flushes that several share.
+    case shared
+    /// By what is faster. So many writes are timed together.
+    case faster(window: Int)
   }
 
   /// The end of a write.
@@ -47,6 +55,8 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   struct Place {
     var operation = StorageOperation(.flush, token: 0)
     var state = State.ended
+    /// Whether it is to be told only after a flush.
+    var needsFlush = false
     /// Whether anything below is not as at first.
     var isSpoilt = false
     /// How often it was tried in vain, by itself.
@@ -80,6 +90,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   private var aloneCount = 0
   private var writtenCount = 0
   private var isFlushing = false
+  private var choice: FlushChoice?
   /// Writes that were sent again singly after they had been refused together.
   private(set) var resentCount = 0
 
@@ -99,9 +110,16 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
         rules.isAtomic ? .atomicWrite : .write,
         token: UInt32(slot)
       )
-      places[slot].operation.isDurable = rules.isDurable
     }
     freeCount = depth
+    switch rules.durability {
+    case .none: break
+    case .single: setFlushSharing(false)
+    case .shared: setFlushSharing(true)
+    case .faster(let window):
+      choice = FlushChoice(window: window, nanoseconds: HostProcess.monotonicNanoseconds)
+      setFlushSharing(true)
+    }
   }
 
   /// Writes that were begun and not told of.
@@ -150,6 +168,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   ) throws(Errno) {
     // What waits to be sent alone would wait for ever. No slot becomes free by that.
     while aloneCount > 0 { try step() }
+    if choice != nil { chooseFlushing(forSlot: slot) }
     if ranges.setLonely(slot, start, end, neighboursToo: rules.keepsNeighboursApart) { return }
     try clearTheWay(from: start, to: end)
     ranges.set(slot, from: start, to: end)
@@ -223,11 +242,11 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// told at once, as all before it were.
   @inline(always)
   private mutating func wholeAlready(_ completion: StorageCompletion) -> Int? {
-    guard !rules.sharesFlushes, completion.token != Self.flushToken else { return nil }
+    guard completion.token != Self.flushToken else { return nil }
     let slot = Int(completion.token)
-    guard completion.isAll(of: places[slot].operation.byteCount), !places[slot].isSpoilt else {
-      return nil
-    }
+    guard completion.isAll(of: places[slot].operation.byteCount),
+      !places[slot].isSpoilt, !places[slot].needsFlush
+    else { return nil }
     busyCount &-= 1
     ranges.clear(slot)
     places[slot].state = .ended
@@ -248,6 +267,9 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// Where the write in a slot begins, or began.
   func offset(inSlot slot: Int) -> UInt64 { places[slot].operation.offsetBytes }
 
+  /// Whether it carries `RWF_DSYNC` or FUA.
+  func isDurable(inSlot slot: Int) -> Bool { places[slot].operation.isDurable }
+
   /// How long it is.
   func byteCount(inSlot slot: Int) -> Int { Int(places[slot].operation.byteCount) }
 
@@ -267,10 +289,11 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   mutating func writeAlone(
     _ memory: UnsafeMutableRawPointer,
     byteCount: Int,
-    atBytes offset: UInt64
+    atBytes offset: UInt64,
+    isDurable: Bool = false
   ) -> WriteFailure? {
     var operation = StorageOperation(rules.isAtomic ? .atomicWrite : .write, token: 0)
-    operation.isDurable = rules.isDurable
+    operation.isDurable = isDurable
     operation.byteCount = UInt32(byteCount)
     operation.offsetBytes = offset
     // SAFETY: the caller's memory lives through the call.
@@ -352,7 +375,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
       if aloneCount > 0, busyCount == 0, !isFlushing { pushOneAlone() }
       if postponedCount > 0, aloneCount == 0 { pushPostponed() }
     }
-    if rules.sharesFlushes { beginFlush() }
+    if writtenCount > 0 { beginFlush() }
     guard busyCount > 0 || isFlushing else { return }
     try handOver(waitingFor: 1)
   }
@@ -381,7 +404,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     busyCount -= 1
     ranges.clear(slot)
     if completion.isAll(of: places[slot].operation.byteCount) {
-      guard rules.sharesFlushes else { return end(slot, nil) }
+      guard places[slot].needsFlush else { return end(slot, nil) }
       // Others may write there now; only the flush is missing.
       places[slot].state = .written
       writtenCount += 1
@@ -464,11 +487,31 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   // MARK: Flushing
 
-  /// One flush at a time, for all that has completed by now: begun once three quarters of the
-  /// places wait for it, or nothing else is on its way.
+  /// How the write in a slot becomes durable.
+  private mutating func setFlushSharing(_ sharesFlushes: Bool, forSlot slot: Int) {
+    places[slot].needsFlush = sharesFlushes
+    places[slot].operation.isDurable = !sharesFlushes
+  }
+
+  private mutating func setFlushSharing(_ sharesFlushes: Bool) {
+    for slot in 0..<depth { setFlushSharing(sharesFlushes, forSlot: slot) }
+  }
+
+  /// How the write that is about to begin becomes durable.
+  @inline(never)
+  private mutating func chooseFlushing(forSlot slot: Int) {
+    guard var choice else { return }
+    if choice.endsWindow() { choice.endWindow(nanoseconds: HostProcess.monotonicNanoseconds) }
+    setFlushSharing(choice.sharesFlushes, forSlot: slot)
+    self.choice = choice
+  }
+
+  /// One flush at a time, for all that has completed by now: begun once nothing else is on its way,
+  /// as a flush that takes long should serve as many as it can, or at once where writes do not wait
+  /// for flushes any more.
   private mutating func beginFlush() {
-    let isEnough = busyCount == 0 || writtenCount * 4 >= depth * 3
-    guard !isFlushing, writtenCount > 0, isEnough else { return }
+    let isEnough = busyCount == 0 || choice?.sharesFlushes == false
+    guard !isFlushing, isEnough else { return }
     for slot in 0..<depth where places[slot].state == .written {
       places[slot].state = .beingFlushed
     }
