@@ -1,6 +1,7 @@
 #include "CNVMeAtomic.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -27,6 +28,18 @@ int nvmeatomic_block_signals(void) {
   sigaddset(&set, SIGPIPE);
   return -pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
+
+int nvmeatomic_occupy_standard_descriptors(void) {
+  int descriptor;
+  do {
+    descriptor = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (descriptor < 0) return -errno;
+  } while (descriptor <= STDERR_FILENO);
+  close(descriptor);
+  return 0;
+}
+
+void nvmeatomic_ignore_file_size_signal(void) { signal(SIGXFSZ, SIG_IGN); }
 
 uint32_t nvmeatomic_effective_uid(void) { return geteuid(); }
 

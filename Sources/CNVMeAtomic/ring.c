@@ -123,13 +123,14 @@ int nvmeatomic_ring_turn(struct nvmeatomic_ring *ring, uint32_t consumed, uint32
   return (int)ready;
 }
 
-void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t in_flight) {
+int nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t in_flight) {
   io_uring_cq_advance(&ring->ring, consumed);
   while (in_flight > 0) {
     const int status = io_uring_submit_and_wait(&ring->ring, 1);
-    if (status < 0 && status != -EINTR) return;
+    if (status < 0 && status != -EINTR) return status;
     const unsigned ready = io_uring_cq_ready(&ring->ring);
     io_uring_cq_advance(&ring->ring, ready);
     in_flight -= ready < in_flight ? ready : in_flight;
   }
+  return 0;
 }

@@ -50,6 +50,13 @@ public enum HostProcess {
     _ = nvmeatomic_catch_stop_signals()
   }
 
+  /// For the begin of a program: nothing that it opens becomes its standard output or error, where
+  /// whoever started it had closed them, and a file size limit is an error, not a signal.
+  package static func secureStandardDescriptors() throws(Errno) {
+    nvmeatomic_ignore_file_size_signal()
+    _ = try kernelValue(nvmeatomic_occupy_standard_descriptors())
+  }
+
   /// The signal that asked for an end; 0 for none.
   package static var stopSignal: CInt { nvmeatomic_stop_signal() }
 

@@ -1,8 +1,16 @@
 import ArgumentParser
+import NVMeAtomic
+import SystemPackage
 
 @main
 enum Program {
   static func main() {
+    do throws(Errno) {
+      try ProgramStart.secure()
+    } catch {
+      Terminal.printError("nvme-atomic: /dev/null: \(error)")
+      Terminal.exit(ExitStatus.notDone)
+    }
     if let run = ProbeRun(plain: CommandLine.arguments.dropFirst()) {
       Terminal.exit(run.execute())
     }

@@ -230,8 +230,9 @@ nvmeatomic_ring_completions(const struct nvmeatomic_ring *ring);
  * many others are there; how many are, or -errno: what was queued is still queued then. Signals do
  * not end it. */
 int nvmeatomic_ring_turn(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t wait_for);
-/* Gives back so many completions, and waits for what is still on its way. */
-void nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t in_flight);
+/* Gives back so many completions, and waits for what is still on its way: 0, or -errno while memory
+ * may still be read. -EEXIST: the ring was made on another thread. */
+int nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t consumed, uint32_t in_flight);
 
 /* ---- Process (process.c) --------------------------------------------------------------------- */
 
@@ -239,6 +240,10 @@ int nvmeatomic_kernel_release(char *release, size_t capacity);
 /* Holds back SIGINT, SIGTERM and SIGHUP, so that a write and its report are not parted, and
  * SIGXFSZ and SIGPIPE, so that a file size limit and a closed pipe are errors. */
 int nvmeatomic_block_signals(void);
+/* SIGXFSZ ends nothing from now on. */
+void nvmeatomic_ignore_file_size_signal(void);
+/* Opens /dev/null in the place of each of descriptors 0 to 2 that is closed: 0 or -errno. */
+int nvmeatomic_occupy_standard_descriptors(void);
 uint32_t nvmeatomic_effective_uid(void);
 /* RLIMIT_FSIZE in bytes, UINT64_MAX for none. */
 uint64_t nvmeatomic_file_size_limit(void);

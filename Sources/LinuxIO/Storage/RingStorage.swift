@@ -53,7 +53,9 @@ public import SystemPackage
   deinit {
     // SAFETY: made in init, and nobody else has it. What is on its way may still read memory that
     // its owner is about to free.
-    unsafe nvmeatomic_ring_drain(ring, consumed &+ ready, inFlightCount)
+    let status = unsafe nvmeatomic_ring_drain(ring, consumed &+ ready, inFlightCount)
+    // Whoever went on would free memory that the kernel still writes to the target.
+    precondition(status == 0, "writes on their way are waited for on the thread that began them")
     unsafe nvmeatomic_ring_destroy(ring)
   }
 

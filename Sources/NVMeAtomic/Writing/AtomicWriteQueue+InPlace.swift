@@ -46,10 +46,10 @@ extension AtomicWriteQueue {
   @inline(always)
   mutating func submitAgain(_ place: Int, atBytes offset: UInt64) throws(AtomicWriteError) {
     try admit(offset: offset, byteCount: engine.byteCount(inSlot: place))
-    do throws(Errno) {
+    do throws(WriteEngine<RingStorage>.BeginFailure) {
       try engine.beginAgain(place, atBytes: offset)
     } catch {
-      throw .notWritten(FailureCause(error))
+      throw Self.error(error)
     }
   }
 

@@ -118,7 +118,7 @@ public struct AtomicWriteQueue: ~Copyable {
       try admit(offset: offset, byteCount: count)
       let slot = engine.nextSlot
       let isRegistered = region != nil && buffer.region === region
-      do throws(Errno) {
+      do throws(WriteEngine<RingStorage>.BeginFailure) {
         // SAFETY: the buffer is kept until the write has ended.
         try unsafe engine.begin(
           inSlot: slot,
@@ -128,12 +128,19 @@ public struct AtomicWriteQueue: ~Copyable {
           isRegistered: isRegistered
         )
       } catch {
-        throw .notWritten(FailureCause(error))
+        throw Self.error(error)
       }
       buffers.put(buffer, tag, at: slot)
       return nil
     } catch {
       return RefusedWrite(buffer: buffer, error: error)
+    }
+  }
+
+  static func error(_ failure: WriteEngine<RingStorage>.BeginFailure) -> AtomicWriteError {
+    switch failure {
+    case .ring(let errno): .notWritten(FailureCause(errno))
+    case .rangeUnknown: .rangeUnknown
     }
   }
 

@@ -35,6 +35,14 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     var failure: WriteFailure?
   }
 
+  /// Why a write was not begun.
+  enum BeginFailure: Error {
+    /// io_uring itself failed.
+    case ring(Errno)
+    /// A write to the same bytes has failed, and was not told of yet.
+    case rangeUnknown
+  }
+
   enum State {
     /// Pushed since the last batch was handed over.
     case pushed
@@ -91,6 +99,10 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   private var writtenCount = 0
   private var isFlushing = false
   private var choice: FlushChoice?
+  /// Why a flush failed: what should have rested on this one or a later one is not known.
+  private var flushFailure: StorageResult?
+  /// Writes that have failed and were not told of yet.
+  private var untoldFailureCount = 0
   /// Writes that were sent again singly after they had been refused together.
   private(set) var resentCount = 0
 
@@ -139,7 +151,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     byteCount: Int,
     atBytes offset: UInt64,
     isRegistered: Bool = false
-  ) throws(Errno) {
+  ) throws(BeginFailure) {
     precondition(slot == nextSlot)
     try claim(from: offset, to: offset + UInt64(byteCount), forSlot: slot)
     freeCount &-= 1
@@ -153,7 +165,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   /// Begins the write that ``nextKept()`` told of last once more, elsewhere.
   @inline(always)
-  mutating func beginAgain(_ slot: Int, atBytes offset: UInt64) throws(Errno) {
+  mutating func beginAgain(_ slot: Int, atBytes offset: UInt64) throws(BeginFailure) {
     let end = offset + UInt64(places[slot].operation.byteCount)
     try claim(from: offset, to: end, forSlot: slot)
     places[slot].operation.offsetBytes = offset
@@ -165,18 +177,33 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     from start: UInt64,
     to end: UInt64,
     forSlot slot: Int
-  ) throws(Errno) {
-    // What waits to be sent alone would wait for ever. No slot becomes free by that.
-    while aloneCount > 0 { try step() }
+  ) throws(BeginFailure) {
+    if aloneCount | untoldFailureCount != 0 { try settle(from: start, to: end) }
     if choice != nil { chooseFlushing(forSlot: slot) }
     if ranges.setLonely(slot, start, end, neighboursToo: rules.keepsNeighboursApart) { return }
     try clearTheWay(from: start, to: end)
     ranges.set(slot, from: start, to: end)
   }
 
+  /// Waits for what is to be sent alone, which would wait for ever, and refuses what overlaps a
+  /// write that has failed: who begins it does not know yet. No slot becomes free by that.
+  @inline(never)
+  private mutating func settle(from start: UInt64, to end: UInt64) throws(BeginFailure) {
+    while aloneCount > 0 { try waitForOne() }
+    for slot in 0..<depth where places[slot].failure != nil && places[slot].state == .ended {
+      let operation = places[slot].operation
+      let last = operation.offsetBytes + UInt64(operation.byteCount)
+      if operation.offsetBytes < end, last > start { throw .rangeUnknown }
+    }
+  }
+
+  private mutating func waitForOne() throws(BeginFailure) {
+    do throws(Errno) { try step() } catch { throw .ring(error) }
+  }
+
   /// Waits for what overlaps, and hands over what would be joined with it.
   @inline(never)
-  private mutating func clearTheWay(from start: UInt64, to end: UInt64) throws(Errno) {
+  private mutating func clearTheWay(from start: UInt64, to end: UInt64) throws(BeginFailure) {
     while true {
       var overlaps = false
       var touchesBatch = false
@@ -185,10 +212,12 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
         touchesBatch = touchesBatch || places[slot].state == .pushed
       }
       if overlaps {
-        try step()
+        try waitForOne()
         continue
       }
-      if touchesBatch, rules.keepsNeighboursApart { try handOver(waitingFor: 0) }
+      if untoldFailureCount > 0 { try settle(from: start, to: end) }
+      guard touchesBatch, rules.keepsNeighboursApart else { return }
+      do throws(Errno) { try handOver(waitingFor: 0) } catch { throw .ring(error) }
       return
     }
   }
@@ -235,6 +264,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     endedCount -= 1
     guard places[slot].isSpoilt else { return Ended(slot: slot, failure: nil) }
     defer { places[slot].forget() }
+    if places[slot].failure != nil { untoldFailureCount -= 1 }
     return Ended(slot: slot, failure: places[slot].failure)
   }
 
@@ -405,6 +435,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     ranges.clear(slot)
     if completion.isAll(of: places[slot].operation.byteCount) {
       guard places[slot].needsFlush else { return end(slot, nil) }
+      if let flushFailure { return end(slot, .flush(flushFailure)) }
       // Others may write there now; only the flush is missing.
       places[slot].state = .written
       writtenCount += 1
@@ -449,7 +480,10 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   private mutating func end(_ slot: Int, _ failure: WriteFailure?) {
     places[slot].state = .ended
-    if let failure { (places[slot].failure, places[slot].isSpoilt) = (failure, true) }
+    if let failure {
+      (places[slot].failure, places[slot].isSpoilt) = (failure, true)
+      untoldFailureCount += 1
+    }
     let place = endedFirst + endedCount
     endedSlots[place < depth ? place : place - depth] = Int32(slot)
     endedCount += 1
@@ -522,9 +556,15 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   private mutating func endFlush(_ result: StorageResult) {
     isFlushing = false
-    let isDone = result.isAll(of: 0)
-    for slot in 0..<depth where places[slot].state == .beingFlushed {
-      end(slot, isDone ? nil : .flush(result))
+    if result.isAll(of: 0) {
+      for slot in 0..<depth where places[slot].state == .beingFlushed { end(slot, nil) }
+      return
+    }
+    // A later flush that succeeds says nothing of what was written before this one failed.
+    flushFailure = result
+    writtenCount = 0
+    for slot in 0..<depth where [.beingFlushed, .written].contains(places[slot].state) {
+      end(slot, .flush(result))
     }
   }
 }

@@ -74,13 +74,21 @@ import Testing
         let piece = UnsafeMutableRawBufferPointer(rebasing: memory[start..<start + length])
         piece.copyBytes(from: repeatElement(byte, count: length))
         model.replaceSubrange(target * block..<target * block + length, with: piece)
-        let slot = engine.nextSlot
-        try engine.begin(
-          inSlot: slot,
-          try #require(piece.baseAddress),
-          byteCount: length,
-          atBytes: UInt64(target * block)
-        )
+        let base = try #require(piece.baseAddress)
+        var slot = engine.nextSlot
+        while true {
+          do throws(WriteEngine<MemoryStorage>.BeginFailure) {
+            let offset = UInt64(target * block)
+            try engine.begin(inSlot: slot, base, byteCount: length, atBytes: offset)
+            break
+          } catch {
+            // A write to the same bytes has failed: it is to be told of first.
+            guard case .rangeUnknown = error else { throw error }
+            let ended = try engine.next()
+            try tell(try #require(ended))
+            slot = engine.nextSlot
+          }
+        }
         #expect(places[slot] == nil, "a slot was given twice")
         places[slot] = (place, target, byte, number, told)
         #expect(engine.inFlightCount == places.count)
@@ -270,5 +278,69 @@ import Testing
       failed = max(failed, flushes)
     }
     #expect(failed > 1, "no shared flush failed")
+  }
+
+  /// What failed is old or new, nobody knows which, until whoever wrote it has been told.
+  @Test(arguments: [1, 8])
+  func whatOverlapsAFailedWriteIsRefused(writesBetween: Int) throws {
+    let journal = MemoryStorage.Journal(byteCount: Self.block * 16)
+    journal.results[0] = .host(.ioError)
+    var engine = WriteEngine(MemoryStorage(journal, depth: 16, seed: 1), .init())
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: Self.block, alignment: 16)
+    defer { memory.deallocate() }
+    func begin(_ block: Int) -> Bool? {
+      do {
+        let slot = engine.nextSlot
+        try engine.begin(
+          inSlot: slot,
+          memory,
+          byteCount: Self.block,
+          atBytes: UInt64(block * Self.block)
+        )
+        return true
+      } catch .rangeUnknown {
+        return false
+      } catch {
+        return nil
+      }
+    }
+    #expect(begin(0) == true)
+    for other in 1...writesBetween { #expect(begin(other) == true) }
+    #expect(begin(0) == false)
+    #expect(begin(15) == true)
+    var failures = 0
+    while let ended = try engine.next() { if ended.failure != nil { failures += 1 } }
+    #expect(failures == 1)
+    #expect(begin(0) == true)
+  }
+
+  /// Nobody knows what a drive keeps that has failed to flush.
+  @Test(arguments: seeds)
+  func afterAFailedFlushNothingIsToldDurable(seed: UInt64) throws {
+    for number in 2..<12 {
+      var hasFailed = false
+      let journal = MemoryStorage.Journal(byteCount: Self.block * 16)
+      journal.results[number] = .host(.ioError)
+      var engine = WriteEngine(
+        MemoryStorage(journal, depth: 4, seed: seed),
+        .init(durability: .shared)
+      )
+      let memory = UnsafeMutableRawPointer.allocate(byteCount: Self.block, alignment: 16)
+      defer { memory.deallocate() }
+      for block in 0..<16 {
+        while !engine.hasRoom {
+          let ended = try engine.next()
+          if case .flush = ended?.failure { hasFailed = true }
+          if hasFailed { #expect(ended?.failure != nil, "seed \(seed), operation \(number)") }
+        }
+        let slot = engine.nextSlot
+        try engine.begin(
+          inSlot: slot,
+          memory,
+          byteCount: Self.block,
+          atBytes: UInt64(block * Self.block)
+        )
+      }
+    }
   }
 }
