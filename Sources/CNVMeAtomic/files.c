@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -30,8 +31,18 @@ static int result(int value) { return value < 0 ? -errno : value; }
 
 int nvmeatomic_open(const char *path, int flags) { return result(open(path, flags | O_CLOEXEC)); }
 
-int nvmeatomic_open_unnamed(const char *directory) {
-  return result(open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+int nvmeatomic_open_unnamed(const char *directory, unsigned mode) {
+  return result(open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
+}
+
+int nvmeatomic_give_name(int descriptor, const char *path) {
+  char unnamed[32];
+  snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", descriptor);
+  return result(linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+}
+
+int nvmeatomic_allocate(int descriptor, int64_t size) {
+  return -posix_fallocate(descriptor, 0, size);
 }
 
 int nvmeatomic_close(int descriptor) { return result(close(descriptor)); }

@@ -18,13 +18,14 @@ _Static_assert(sizeof(struct io_uring_cqe) == sizeof(struct nvmeatomic_ring_comp
                "completions are read where they are");
 _Static_assert(offsetof(struct io_uring_sqe, buf_index) == 40, "beside the command, not in it");
 
-int nvmeatomic_ring_create(uint32_t entries, bool takes_commands,
+int nvmeatomic_ring_create(uint32_t entries, bool takes_commands, bool stays_on_thread,
                            struct nvmeatomic_ring **created) {
   struct nvmeatomic_ring *ring = calloc(1, sizeof *ring);
   if (ring == NULL) return -ENOMEM;
   const unsigned wide = takes_commands ? IORING_SETUP_SQE128 | IORING_SETUP_CQE32 : 0;
   /* Completions wait for the one thread that asks for them (Linux 6.1); older kernels interrupt. */
-  const unsigned deferred = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+  const unsigned deferred =
+      stays_on_thread ? IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN : 0;
   int status = io_uring_queue_init(entries, &ring->ring, wide | deferred);
   if (status == -EINVAL) status = io_uring_queue_init(entries, &ring->ring, wide);
   if (status < 0) {

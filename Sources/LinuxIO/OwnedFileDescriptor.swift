@@ -32,9 +32,22 @@ package struct OwnedFileDescriptor: ~Copyable {
   /// An unnamed regular file, which vanishes on close.
   ///
   /// The corresponding system call is `open(2)` with `O_TMPFILE`.
-  package init(unnamedFileIn directory: String) throws(Errno) {
+  package init(unnamedFileIn directory: String, permissions: UInt32 = 0o600) throws(Errno) {
     // SAFETY: the string is NUL-terminated and outlives the call.
-    rawValue = try kernelValue(unsafe nvmeatomic_open_unnamed(directory))
+    rawValue = try kernelValue(unsafe nvmeatomic_open_unnamed(directory, permissions))
+  }
+
+  /// Gives an unnamed file a name that nothing has yet.
+  ///
+  /// The corresponding system call is `linkat(2)`.
+  package func giveName(_ path: String) throws(Errno) {
+    // SAFETY: the string is NUL-terminated and outlives the call.
+    _ = try kernelValue(unsafe nvmeatomic_give_name(rawValue, path))
+  }
+
+  /// Makes a file so long, with all its blocks. The corresponding call is `posix_fallocate(3)`.
+  package func allocate(byteCount: Int64) throws(Errno) {
+    _ = try kernelValue(nvmeatomic_allocate(rawValue, byteCount))
   }
 
   deinit {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import NVMeAtomic
+import SystemPackage
 
 /// A failure as one line for people and as a document for programs.
 struct Failure: Error {
@@ -30,8 +31,8 @@ struct Failure: Error {
 }
 
 extension Failure {
-  init(_ error: AtomicWriteError, target: String) {
-    let (code, message, remedy) = Self.words(error, target)
+  init(_ error: AtomicWriteError, target: String, path: WritePath = .kernel) {
+    let (code, message, remedy) = Self.words(error, target, path)
     self.init(
       target: target,
       code: code,
@@ -41,11 +42,24 @@ extension Failure {
     )
   }
 
+  /// What to do about a write that was refused while others were done; `nil` for what is said of
+  /// it anyway.
+  static func remedyOfLoad(_ error: AtomicWriteError) -> String? {
+    guard case .notWritten(let cause) = error else { return nil }
+    return cause.isFull ? "free some space" : "check the kernel log"
+  }
+
   private static func words(
     _ error: AtomicWriteError,
-    _ target: String
+    _ target: String,
+    _ path: WritePath
   ) -> (ErrorCode, String, String) {
-    switch error {
+    // Nobody keeps a plain write whole.
+    let readBack =
+      path == .plain
+      ? "read the range back: it may hold a mix of old and new"
+      : "read the range back: it is all old or all new"
+    return switch error {
     case .target(let error): (error.code, error.message, error.remedy)
     case .busy(let user): (.busy, "in use: \(user)", "unmount it, or end its other user")
     case .existingData(let signature):
@@ -73,24 +87,28 @@ extension Failure {
     case .notWritten(let cause):
       (
         cause.code, "\(cause.who) refused the write: \(cause)",
-        "nothing was written; check the kernel log"
+        "nothing was written; \(cause.isFull ? "free some space" : "check the kernel log")"
       )
     case .outcomeUnknown(let cause):
-      (
-        cause.code, "the write failed: \(cause)",
-        "read the range back: it is all old or all new"
-      )
+      (cause.code, "the write failed: \(cause)", readBack)
     case .shortWrite(let written, let requested):
       (
-        .io, "the kernel wrote \(written) of \(requested) bytes of an atomic write",
-        "read the range back, and report a kernel bug"
+        .io, "the kernel wrote \(written) of \(requested) bytes",
+        path == .plain ? readBack : "read the range back, and report a kernel bug"
       )
+    case .noResources(let resource, let error):
+      (
+        .io, "no \(resource.rawValue) to be had: \(error)",
+        "nothing was written; \(resource.remedy)"
+      )
+    case .endOfFile(let size):
+      (.io, "the file ends at \(size)", "read what is there")
     case .handleFailed:
       (.io, "an earlier flush failed", "read everything back before writing again")
     case .rangeUnknown:
       (.io, "an earlier write there failed", "read the range back before writing again")
     case .flushFailed(let cause):
-      (cause.code, "the flush failed: \(cause)", "read the range back: it is all old or all new")
+      (cause.code, "the flush failed: \(cause)", readBack)
     case .readFailed(let cause):
       (cause.code, "the range could not be read: \(cause)", "check the kernel log")
     case .queueIsFull: (.busy, "the queue is full", "wait for a write to end")
@@ -118,6 +136,8 @@ extension Failure {
       .exceedsTransferLimit(_, let limit), .exceedsNormalLimit(_, let limit):
       (.exceedsLimit, message, "write at most \(ByteText(limit)) at once")
     case .exceedsFileSizeLimit: (.refused, message, "raise it with ulimit -f")
+    case .journalNotKept:
+      (.unsupported, message, "mount it with barrier=1, and give it a journal by tune2fs -j")
     case .cacheNeverFlushed:
       (
         .unsupported, message,
@@ -133,7 +153,24 @@ extension FailureCause {
     if case .device = self { .deviceStatus } else { .io }
   }
 
+  /// Whether space is what is missing.
+  fileprivate var isFull: Bool {
+    guard case .system(let error) = self else { return false }
+    return [Errno.noSpace.rawValue, Errno.diskQuotaExceeded.rawValue].contains(error.code)
+  }
+
   fileprivate var who: String {
     if case .device = self { "the drive" } else { "the kernel" }
+  }
+}
+
+extension Resource {
+  fileprivate var remedy: String {
+    switch self {
+    case .ring: "raise ulimit -n and -l, use fewer threads, or see kernel.io_uring_disabled"
+    case .memory: "raise ulimit -v, or use a smaller --block-size, --queue-depth or --threads"
+    case .thread: "raise ulimit -u and -v, or use fewer threads"
+    case .descriptor: "raise ulimit -n"
+    }
   }
 }

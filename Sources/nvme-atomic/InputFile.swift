@@ -1,10 +1,15 @@
+import Glibc
 import NVMeAtomic
 import SystemPackage
 
 /// What is to be written: a file, or standard input.
 enum InputFile {
   /// Reads everything, if that is at most `limit` bytes.
-  static func read(_ path: String, upToBytes limit: Int) throws(Failure) -> [UInt8] {
+  static func read(
+    _ path: String,
+    upToBytes limit: Int,
+    what: String
+  ) throws(Failure) -> [UInt8] {
     let content: [UInt8]
     do {
       if path == "-" {
@@ -27,7 +32,7 @@ enum InputFile {
       throw Failure(
         target: path,
         code: .exceedsLimit,
-        message: "the input exceeds the largest atomic write here, \(largest)",
+        message: "the input exceeds \(what), \(largest)",
         remedy: "write at most \(largest) at once",
         outcome: .notWritten
       )
@@ -50,11 +55,28 @@ enum InputFile {
       let wanted = min(limit + 1 - content.count, 1 << 20)
       // SAFETY: the buffer is valid for the call, which says how much of it it filled.
       let chunk = unsafe try [UInt8](unsafeUninitializedCapacity: wanted) { buffer, count in
-        count = unsafe try file.read(into: UnsafeMutableRawBufferPointer(buffer))
+        count = unsafe try readSome(file, into: UnsafeMutableRawBufferPointer(buffer))
       }
       if chunk.isEmpty { break }
       content += chunk
     }
     return content
+  }
+
+  /// Waits where the descriptor does not.
+  private static func readSome(
+    _ file: FileDescriptor,
+    into buffer: UnsafeMutableRawBufferPointer
+  ) throws -> Int {
+    while true {
+      do {
+        // SAFETY: the buffer is valid for the call.
+        return unsafe try file.read(into: buffer)
+      } catch Errno.resourceTemporarilyUnavailable {
+        var wanted = pollfd(fd: file.rawValue, events: Int16(POLLIN), revents: 0)
+        // SAFETY: one structure, which the call fills.
+        _ = unsafe poll(&wanted, 1, -1)
+      }
+    }
   }
 }

@@ -11,10 +11,58 @@ enum Program {
       Terminal.printError("nvme-atomic: /dev/null: \(error)")
       Terminal.exit(ExitStatus.notDone)
     }
-    if let run = ProbeRun(plain: CommandLine.arguments.dropFirst()) {
-      Terminal.exit(run.execute())
+    let arguments = CommandLine.arguments.dropFirst()
+    if !hasOnlyUTF8 {
+      UsageFailure("an argument is not UTF-8, and would name something else").end(arguments)
     }
-    NVMeAtomicCommand.main()
+    if let run = ProbeRun(plain: arguments) { Terminal.exit(run.execute()) }
+    do {
+      var command = try NVMeAtomicCommand.parseAsRoot()
+      try command.run()
+    } catch {
+      if NVMeAtomicCommand.exitCode(for: error) == .validationFailure {
+        UsageFailure(NVMeAtomicCommand.message(for: error)).print(arguments)
+      }
+      NVMeAtomicCommand.exit(withError: error)
+    }
+  }
+
+  /// Swift repairs bytes that are no UTF-8: the name of another file comes of that.
+  private static var hasOnlyUTF8: Bool {
+    // SAFETY: as many C strings as arguments, which last as long as the process.
+    for place in 0..<Int(CommandLine.argc) {
+      guard let argument = unsafe CommandLine.unsafeArgv[place] else { return false }
+      if unsafe String(validatingCString: argument) == nil { return false }
+    }
+    return true
+  }
+}
+
+/// Wrong usage. ArgumentParser has the words for people; programs are told by a document.
+struct UsageFailure {
+  private let failure: Failure
+
+  init(_ message: String) {
+    failure = Failure(
+      target: "usage",
+      code: .usage,
+      message: message,
+      remedy: "nvme-atomic --help",
+      outcome: .notWritten
+    )
+  }
+
+  /// With `--json` among the arguments.
+  func print(_ arguments: ArraySlice<String>) {
+    guard arguments.contains("--json") else { return }
+    let format = arguments.first == "write" ? WriteCommand.format : ProbeRun.format
+    Terminal.print(failure.document(format: format).rendered)
+  }
+
+  func end(_ arguments: ArraySlice<String>) -> Never {
+    print(arguments)
+    Terminal.printError(failure.line)
+    Terminal.exit(.validationFailure)
   }
 }
 
@@ -28,7 +76,8 @@ struct NVMeAtomicCommand: ParsableCommand {
       "NVMe hardware atomic writes: what your storage promises, and writes that keep to it.",
     discussion: """
       Exit codes: 0 done, or the answer is yes; 1 the answer is no; 2 not done, or not known, and \
-      nothing was written; 3 failed with the outcome unknown; 64 wrong usage.
+      nothing was written; 3 failed with the outcome unknown, or when part of a load was written; \
+      64 wrong usage.
       """,
     version: version,
     subcommands: [ProbeCommand.self, WriteCommand.self]

@@ -1,11 +1,25 @@
 import ArgumentParser
 import Glibc
+import NVMeAtomic
 import SystemPackage
 
 /// Standard output and error. A reader that went away ends the program quietly.
 enum Terminal {
   static func print(_ text: String) {
     write(text + "\n", to: .standardOutput)
+  }
+
+  /// What was done, which nobody would know of otherwise.
+  static func printReport(_ text: String, of target: String) throws(Failure) {
+    guard let error = write(text + "\n") else { return }
+    throw Failure(
+      target: target,
+      code: .io,
+      message: "the report of what was written could not be printed: \(error)",
+      remedy:
+        "the writes are done; read them back, or run it again with a standard output that works",
+      outcome: .unknown
+    )
   }
 
   /// One line, whatever a path or a message holds.
@@ -32,7 +46,7 @@ enum Terminal {
     }
   }
 
-  /// Only a closed pipe or a full disk can stop output; there is nobody left to tell.
+  /// For what is also told otherwise: nobody is left to tell of a closed pipe or a full disk.
   private static func write(_ text: String, to descriptor: FileDescriptor) {
     _ = try? descriptor.writeAll(text.utf8)
   }

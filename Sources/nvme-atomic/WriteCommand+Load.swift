@@ -4,18 +4,20 @@ import Synchronization
 
 /// Many writes.
 extension WriteCommand {
-  func runLoad() throws(Failure) {
+  func runLoad(_ place: borrowing NewTarget) throws(Failure) {
     // The target is let go before the process ends: its page cache is then emptied.
-    let exitCode = try carryOutLoad()
+    let exitCode = try carryOutLoad(place)
     if let exitCode { Terminal.exit(exitCode) }
   }
 
   /// Carries it out; how the process is to end, `nil` for success.
-  private func carryOutLoad() throws(Failure) -> ExitCode? {
-    let report = try probe()
+  private func carryOutLoad(_ place: borrowing NewTarget) throws(Failure) -> ExitCode? {
+    let report = try probe(place)
     let plan = try loadPlan(report)
     let promise = try promise(report, plan)
     let target = try openTarget(report)
+    let isFlushed = try isFlushed(plan, target)
+    try place.giveName()
     let range = WriteRequest.Range.everyPage(sizeBytes: UInt64(plan.blockBytes))
     if explain, !json { printVerdicts(report, range, durability(plan)) }
     let counter = DeviceWriteCounter(report, path: writePath)
@@ -28,27 +30,45 @@ extension WriteCommand {
       plan,
       result,
       promise: result.promise ?? promise,
+      isFlushed: isFlushed,
       path: writePath,
       latency: LatencyHistogram.merged(histograms),
       deviceBytes: deviceBytes(counter, before, target)
     )
-    let failure = result.failure.map { ended(by: $0.error, at: $0.offsetBytes) }
-    Terminal.print(
+    let failure = result.failure.map { ended(by: $0.error, at: $0.offsetBytes, result) }
+    let text =
       json
-        ? LoadJSON(summary, failure, explanation(report, range, durability(plan))).document.rendered
-        : LoadText(summary, target: self.target).text
-    )
-    if let failure {
-      Terminal.printError(failure.line)
-      return failure.exitCode
-    }
-    return result.isInterrupted ? ExitCode(130) : nil
+      ? LoadJSON(summary, failure, explanation(report, range, durability(plan))).document.rendered
+      : LoadText(summary, target: self.target).text
+    if let failure { Terminal.printError(failure.line) }
+    try Terminal.printReport(text, of: self.target)
+    return failure?.exitCode ?? (result.isInterrupted ? ExitCode(130) : nil)
   }
 
-  private func ended(by error: AtomicWriteError, at offset: UInt64) -> Failure {
-    var failure = Failure(error, target: target)
+  /// Exit code 2 says that nothing was written, so that it is not for a run that has written.
+  private func ended(
+    by error: AtomicWriteError,
+    at offset: UInt64,
+    _ result: LoadResult
+  ) -> Failure {
+    var failure = failure(error)
+    if case .noResources = error { return failure }
     failure.message = "at \(offset): \(failure.message)"
+    guard result.operations > 0, failure.outcome == .notWritten else { return failure }
+    failure.message += "; this write was not done, and \(result.operations) others were"
+    failure.remedy = Failure.remedyOfLoad(error) ?? failure.remedy
+    failure.outcome = .unknown
     return failure
+  }
+
+  /// Whether flushes reach stable storage: `nil` where that is not known or nothing asks for it.
+  private func isFlushed(_ plan: LoadPlan, _ target: AtomicTarget) throws(Failure) -> Bool? {
+    if plan.durable == .none { return nil }
+    do throws(AtomicWriteError) {
+      return try target.flushesReachStableStorage()
+    } catch {
+      throw failure(error)
+    }
   }
 
   private func durability(_ plan: LoadPlan) -> Durability {
@@ -71,7 +91,7 @@ extension WriteCommand {
         allowsShared: allowShared
       )
     } catch {
-      throw Failure(error, target: target)
+      throw failure(error)
     }
   }
 
@@ -84,7 +104,7 @@ extension WriteCommand {
         allowingShared: allowShared
       )
     } catch {
-      throw Failure(error, target: target)
+      throw failure(error)
     }
   }
 

@@ -2,19 +2,31 @@ import NVMeAtomic
 
 /// One write.
 extension WriteCommand {
-  func runOnce() throws(Failure) {
+  func runOnce(_ place: borrowing NewTarget) throws(Failure) {
     guard let at, let input else { return }
-    let before = try probe()
-    let bytes = try InputFile.read(input, upToBytes: inputLimit(before))
+    let before = try probe(place)
+    let bytes = try InputFile.read(
+      input,
+      upToBytes: inputLimit(before),
+      what: writePath == .plain
+        ? "what this command writes at once" : "the largest atomic write here"
+    )
     // The limits as of now, but no other target: the input may have been waited for.
-    let report = try probe()
-    guard report.isSameTarget(as: before) else { throw Failure(.targetChanged, target: target) }
+    let report = try probe(place)
+    guard report.isSameTarget(as: before) else { throw failure(.targetChanged) }
     InterruptGuard.holdUntilExit()
     let range = WriteRequest.Range.one(offsetBytes: at.bytes, lengthBytes: UInt64(bytes.count))
     if explain, !json { printVerdicts(report, range, durabilityOfOne) }
-    let receipt = try writeOnce(bytes, range, report)
-    Terminal.print(
-      json ? document(receipt, report, range).rendered : WriteText(receipt, target).line
+    let receipt: WriteReceipt
+    do throws(Failure) {
+      receipt = try writeOnce(bytes, range, report)
+    } catch {
+      throw place.failure(error)
+    }
+    try place.giveName()
+    try Terminal.printReport(
+      json ? document(receipt, report, range).rendered : WriteText(receipt, target).line,
+      of: target
     )
   }
 
@@ -31,7 +43,7 @@ extension WriteCommand {
       return Int(most)
     }
     guard let statx = report.limits.statx, statx.acceptsAtomicWrites else {
-      throw Failure(.refused(.kernelOffersNone), target: report.path)
+      throw failure(.refused(.kernelOffersNone))
     }
     return Int(statx.atomicWriteUnitMax ?? 0)
   }
@@ -67,7 +79,7 @@ extension WriteCommand {
         isStrict: strict
       )
     } catch {
-      throw Failure(error, target: target)
+      throw failure(error)
     }
   }
 

@@ -38,16 +38,25 @@ struct WriteCommand: ParsableCommand {
   )
   var target: String
 
-  @Option(help: "Where to write: an offset in bytes, 512, 16k or 1MiB.")
-  var at: SizeArgument?
+  @Option(
+    name: .customLong("at"),
+    help: ArgumentHelp(
+      "Where to write: an offset in bytes, 512, 16k or 1MiB.",
+      valueName: "at"
+    )
+  )
+  var offsets: [SizeArgument] = []
 
-  @Option(help: "What to write: a file, or - for standard input.")
-  var input: String?
+  @Option(
+    name: .customLong("input"),
+    help: ArgumentHelp("What to write: a file, or - for standard input.", valueName: "input")
+  )
+  var inputs: [String] = []
 
   @Option(
     help: """
-      Make the file with this size if it is not there; one that is there must have it. It is taken \
-      away again where nothing could be written.
+      Make the file with this size if it is not there; one that is there must have it. A single \
+      write makes the file whole or not at all; a load makes it before the first write.
       """
   )
   var size: SizeArgument?
@@ -97,6 +106,9 @@ struct WriteCommand: ParsableCommand {
     if allowShared, path != .passthrough {
       throw ValidationError("--allow-shared goes with --path passthrough.")
     }
+    guard offsets.count <= 1, inputs.count <= 1 else {
+      throw ValidationError("--at and --input are given once each: one command, one write.")
+    }
     if load.isAsked {
       guard at == nil, input == nil else {
         throw ValidationError("--at and --input write once; they do not go with a load.")
@@ -111,26 +123,17 @@ struct WriteCommand: ParsableCommand {
     }
   }
 
+  var at: SizeArgument? { offsets.first }
+  var input: String? { inputs.first }
+
   func run() throws {
     do throws(Failure) {
-      try writeToExisting()
+      let place = try NewTarget(target, sizeBytes: size?.bytes)
+      if load.isAsked { try runLoad(place) } else { try runOnce(place) }
     } catch {
       if json { Terminal.print(error.document(format: Self.format).rendered) }
       Terminal.printError(error.line)
       throw error.exitCode
-    }
-  }
-
-  /// Writes, to a file of the size that was asked for.
-  private func writeToExisting() throws(Failure) {
-    let isMade = try size.map { size throws(Failure) in
-      try NewTarget.make(target, sizeBytes: size.bytes)
-    }
-    do throws(Failure) {
-      if load.isAsked { try runLoad() } else { try runOnce() }
-    } catch {
-      if isMade == true, error.outcome == .notWritten { NewTarget.remove(target) }
-      throw error
     }
   }
 
@@ -142,8 +145,8 @@ struct WriteCommand: ParsableCommand {
     }
   }
 
-  func probe() throws(Failure) -> TargetReport {
-    let report = Probe().report(on: target)
+  func probe(_ place: borrowing NewTarget) throws(Failure) -> TargetReport {
+    let report = Probe().report(on: place.path)
     if let error = report.error { throw Failure(.target(error), target: target) }
     return report
   }
@@ -170,6 +173,10 @@ struct WriteCommand: ParsableCommand {
     let plan = plan(report, range, durability)
     Terminal.print("kernel: \(plan.kernel.text)")
     Terminal.print("passthrough: \(plan.passthrough.text); never taken unasked")
+  }
+
+  func failure(_ error: AtomicWriteError) -> Failure {
+    Failure(error, target: target, path: writePath)
   }
 
   /// With `--explain`, else null.

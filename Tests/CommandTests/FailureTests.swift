@@ -11,7 +11,7 @@ import Testing
 
   static let refusals: [PlanRefusal] =
     [
-      .empty, .overflows, .buffered, .otherWriter(.direct), .notWritable(.generic),
+      .empty, .overflows, .buffered, .ordinaryWrite, .otherWriter(.direct), .notWritable(.generic),
       .kernelOffersNone, .notPowerOfTwo(lengthBytes: 12288),
       .belowMinimum(lengthBytes: 512, minimumBytes: 4096),
       .exceedsKernelLimit(lengthBytes: 65536, limitBytes: 16384),
@@ -49,8 +49,26 @@ import Testing
       .shortWrite(writtenBytes: 512, requestedBytes: 4096), .handleFailed,
       .notWritten(.device(NVMeStatus(raw: 0x83))), .outcomeUnknown(.device(NVMeStatus(raw: 0x280))),
       .flushFailed(.device(NVMeStatus(raw: 0x6))), .readFailed(.device(NVMeStatus(raw: 0x281))),
+      .noResources(.ring, SystemError(.noMemory)), .noResources(.memory, SystemError(.noMemory)),
+      .noResources(.thread, SystemError(.resourceTemporarilyUnavailable)),
+      .noResources(.descriptor, SystemError(.tooManyOpenFiles)), .endOfFile(sizeBytes: 4096),
     ] + refusals.map { .refused($0) } + facts.map { .missingFact($0) }
     + assumptions.map { .onlyAssumed($0) }
+
+  /// Nobody keeps a plain write whole.
+  @Test(
+    arguments: [
+      .outcomeUnknown(FailureCause(.ioError)), .flushFailed(FailureCause(.ioError)),
+      .shortWrite(writtenBytes: 512, requestedBytes: 4096),
+    ] as [AtomicWriteError]
+  )
+  func aFailedPlainWriteIsNotCalledWhole(error: AtomicWriteError) {
+    for path in [WritePath.kernel, .passthrough] {
+      #expect(!Failure(error, target: "x", path: path).line.contains("mix"))
+    }
+    #expect(Failure(error, target: "x", path: .plain).line.contains("may hold a mix"))
+    #expect(!Failure(error, target: "x", path: .plain).line.contains("all old or all new"))
+  }
 
   @Test(arguments: errors)
   func failureIsOneLineWithARemedy(error: AtomicWriteError) {

@@ -1,8 +1,9 @@
 import Foundation
 import LinuxIO
-import NVMeAtomic
 import SystemPackage
 import Testing
+
+@testable import NVMeAtomic
 
 /// Many atomic writes on their way at once, on the running kernel: XFS in software.
 @Suite(
@@ -130,6 +131,117 @@ struct HostQueueTests {
         }
       }
       #expect(try HostRig.contents(file).allSatisfy { $0 == 0xc3 })
+    }
+  }
+
+  /// What one queue has lost by a failed flush, another one's flush does not bring back.
+  @Test func noQueueTellsOfDurabilityOnceAFlushHasFailed() throws {
+    try withFile(pages: 4) { file in
+      let target = try AtomicTarget(opening: Probe().report(on: file))
+      var queue = try AtomicWriteQueue(target, depth: 4, durability: .onReturn)
+      for page in 0..<4 {
+        let offset = UInt64(page * Self.page)
+        if let refused = queue.submit(AlignedBuffer(byteCount: Self.page), atBytes: offset) {
+          Issue.record("\(refused.error)")
+        }
+      }
+      let cause = FailureCause(.ioError)
+      target.close(cause)
+      while let completed = try queue.next() { #expect(completed.error == .flushFailed(cause)) }
+      #expect(throws: AtomicWriteError.flushFailed(cause)) {
+        var writer = AtomicWriter(target)
+        try writer.flush()
+      }
+    }
+  }
+
+  /// The write that was to extend the file left nothing there: that is known once it was looked.
+  @Test func aRangeBeyondTheEndBecomesKnown() throws {
+    try withFile(pages: 2) { file in
+      let target = try AtomicTarget(opening: Probe().report(on: file))
+      let (beyond, end) = (UInt64(4 * Self.page), UInt64(2 * Self.page))
+      target.noteUnknown(offset: beyond, length: UInt64(Self.page))
+      target.noteUnknown(offset: end - 4096, length: 8192)
+      var writer = AtomicWriter(target)
+      let buffer = AlignedBuffer(byteCount: Self.page)
+      #expect(throws: AtomicWriteError.rangeUnknown) {
+        var writer = AtomicWriter(target)
+        _ = try writer.write(
+          AlignedBuffer(byteCount: Self.page),
+          atBytes: beyond,
+          durability: .none
+        )
+      }
+      for offset in [beyond, end - UInt64(Self.page)] {
+        var found = AlignedBuffer(byteCount: 2 * Self.page)
+        let expected = AtomicWriteError.endOfFile(sizeBytes: max(offset, end))
+        do throws(AtomicWriteError) {
+          try writer.read(into: &found, atBytes: offset)
+          Issue.record("read beyond the end")
+        } catch {
+          #expect(error == expected)
+        }
+      }
+      for offset in [beyond, end - UInt64(Self.page)] {
+        _ = try writer.write(buffer, atBytes: offset, durability: .none)
+      }
+    }
+  }
+
+  /// Hands a queue from one thread to another, as an `async` function may.
+  private final class Parcel: @unchecked Sendable {
+    var queue: AtomicWriteQueue?
+
+    init(_ queue: consuming AtomicWriteQueue) { self.queue = consume queue }
+
+    func fill(with byte: UInt8, pages: Int, byteCount: Int) {
+      for page in 0..<pages {
+        let bytes = [UInt8](repeating: byte, count: byteCount)
+        let offset = UInt64(page * byteCount)
+        if let refused = queue?.submit(AlignedBuffer(copying: bytes), atBytes: offset) {
+          Issue.record("\(refused.error)")
+        }
+      }
+    }
+
+    /// How many were done; -1 where io_uring failed.
+    func tellAll() -> Int {
+      var told = 0
+      do throws(AtomicWriteError) {
+        while let completed = try queue?.next() { if completed.error == nil { told += 1 } }
+      } catch {
+        return -1
+      }
+      return told
+    }
+  }
+
+  @Test func aQueueMayGoFromThreadToThread() throws {
+    try withFile(pages: 32) { file in
+      let target = try AtomicTarget(opening: Probe().report(on: file))
+      for round in 0..<20 {
+        let parcel = Parcel(try AtomicWriteQueue(target, depth: 32))
+        try WorkerThread { parcel.fill(with: UInt8(round), pages: 32, byteCount: Self.page) }.join()
+        if round % 2 == 0 {
+          try WorkerThread { #expect(parcel.tellAll() == 32) }.join()
+        }
+        try WorkerThread { parcel.queue = nil }.join()
+        #expect(try HostRig.contents(file).allSatisfy { $0 == UInt8(round) }, "round \(round)")
+      }
+    }
+  }
+
+  /// Else buffers would be freed that the kernel still writes from.
+  @Test func aQueueOfOneThreadEndsTheProcessElsewhere() async throws {
+    await #expect(processExitsWith: .signal(SIGILL)) {
+      guard let root = ProcessInfo.processInfo.environment["NVME_ATOMIC_HOST_RIG"] else { return }
+      let file = root + "/xfs/one-thread"
+      try Data(repeating: 0, count: 64 * Self.page).write(to: URL(fileURLWithPath: file))
+      defer { try? FileManager.default.removeItem(atPath: file) }
+      let target = try AtomicTarget(opening: Probe().report(on: file))
+      let parcel = Parcel(try AtomicWriteQueue(target, depth: 32, staysOnThread: true))
+      parcel.fill(with: 1, pages: 32, byteCount: Self.page)
+      try WorkerThread { parcel.queue = nil }.join()
     }
   }
 }

@@ -50,6 +50,7 @@ struct HostSizeTests {
       ("xfs/missing/file", "256k", "not-found"), ("xfs", "256k", "refused"),
       ("free.device", "1m", "refused"), ("tmpfs/large", "1g", "io"),
       ("xfs/zero", "0", "exceeds-limit"), ("xfs/huge", "8192p", "exceeds-limit"),
+      ("xfs/folder/", "256k", "not-found"), ("tmpfs/limited", "64m", "io"),
     ]
   )
   func whatCannotBeMadeIsOneLine(name: String, size: String, code: String) throws {
@@ -70,5 +71,65 @@ struct HostSizeTests {
     if name != "xfs", name != "free.device" {
       #expect(!FileManager.default.fileExists(atPath: HostRig.path(name)))
     }
+  }
+
+  /// Which file a name leads to may change while the input is waited for: none is taken away, and
+  /// none is written to that was not made here.
+  @Test(.enabled(if: HostRig.hasSoftwareAtomics, "no RWF_ATOMIC on XFS without hardware here"))
+  func whatHasTheNameByThenIsLeftAlone() throws {
+    let file = HostRig.path("xfs/meanwhile")
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let tool = try Tool(
+      program: "/bin/bash",
+      [
+        "-c",
+        """
+        (sleep 0.5; head -c 16384 /dev/zero) |
+          '\(Tool.path)' write '\(file)' --at 0 --input - --size 256k --json &
+        sleep 0.2
+        echo other >'\(file)'
+        wait $!
+        """,
+      ]
+    )
+    #expect(tool.status == 2)
+    #expect((try tool.json()["error"] as? [String: Any])?["code"] as? String == "conflict")
+    #expect(try HostRig.contents(file) == [UInt8]("other\n".utf8))
+  }
+
+  @Test(arguments: ["TERM", "KILL"])
+  func nothingIsLeftOfWhatWasEndedBefore(signal: String) throws {
+    let file = HostRig.path("xfs/ended")
+    // This process may hold signals back, and what it starts inherits that.
+    let tool = try Tool(
+      program: "/usr/bin/python3",
+      [
+        "-c",
+        """
+        import signal, subprocess, time
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        command = "\(Tool.path) write \(file) --at 0 --input - --size 256k".split()
+        tool = subprocess.Popen(command, stdin=subprocess.PIPE)
+        time.sleep(0.3)
+        tool.send_signal(signal.SIG\(signal))
+        exit(tool.wait() == -signal.SIG\(signal))
+        """,
+      ]
+    )
+    #expect(tool.status == 1, "it did not end by the signal")
+    #expect(size(file) == nil)
+  }
+
+  @Test func aLinkToNothingIsNotFollowed() throws {
+    let link = HostRig.path("xfs/dangling")
+    try FileManager.default.createSymbolicLink(
+      atPath: link,
+      withDestinationPath: HostRig.path("xfs/nowhere")
+    )
+    defer { try? FileManager.default.removeItem(atPath: link) }
+    let tool = try Tool(["write", link] + Self.load)
+    #expect(tool.status == 2)
+    #expect(tool.errors.contains("leads nowhere"))
+    #expect(!FileManager.default.fileExists(atPath: HostRig.path("xfs/nowhere")))
   }
 }

@@ -99,41 +99,6 @@ struct HostWriteTests {
     }
   }
 
-  /// Copy-on-write needs free blocks; on a filesystem of its own, as others would be disturbed.
-  @Test func aFullFilesystemLosesNothing() throws {
-    let file = try HostRig.makeFile("full/data", byteCount: 1 << 20)
-    defer {
-      try? FileManager.default.removeItem(atPath: file)
-      try? FileManager.default.removeItem(atPath: HostRig.path("full/filler"))
-    }
-    var writer = try AtomicWriter(opening: Probe().report(on: file))
-    let filler = try FileDescriptor.open(
-      FilePath(HostRig.path("full/filler")),
-      .writeOnly,
-      options: .create,
-      permissions: .ownerReadWrite
-    )
-    for chunk in [1 << 20, 4096] {
-      while (try? filler.writeAll([UInt8](repeating: 7, count: chunk))) != nil {}
-    }
-    try filler.close()
-    // A few blocks stay in reserve, but every write leaves fewer.
-    var kept = try HostRig.contents(file)
-    for round in 0..<256 {
-      let bytes = [UInt8](repeating: UInt8(round), count: 1 << 20)
-      do throws(AtomicWriteError) {
-        _ = try writer.write(AlignedBuffer(copying: bytes), atBytes: 0, durability: .none)
-        kept = bytes
-      } catch {
-        guard case .notWritten(.system(let system)) = error else { throw error }
-        #expect(system.code == Errno.noSpace.rawValue)
-        #expect(try HostRig.contents(file) == kept)
-        return
-      }
-    }
-    Issue.record("the filesystem never filled up")
-  }
-
   @Test func aFileThatWasReplacedIsNotWrittenTo() throws {
     try withFile(byteCount: 4096) { file in
       let report = Probe().report(on: file)

@@ -28,7 +28,11 @@ extern const int nvmeatomic_O_APPEND;
 /* O_CLOEXEC is always added. In C because open(2) is variadic. */
 int nvmeatomic_open(const char *path, int flags);
 /* An unnamed regular file in a directory. In C because Glibc hides O_TMPFILE. */
-int nvmeatomic_open_unnamed(const char *directory);
+int nvmeatomic_open_unnamed(const char *directory, unsigned mode);
+/* Gives it a name that nothing has, by way of /proc. */
+int nvmeatomic_give_name(int descriptor, const char *path);
+/* Has all blocks of a file set aside. */
+int nvmeatomic_allocate(int descriptor, int64_t size);
 int nvmeatomic_close(int descriptor);
 /* In C because pwritev2(2) is invisible without _GNU_SOURCE. One segment. */
 int64_t nvmeatomic_pwritev2(int descriptor, const void *bytes, size_t count, int64_t offset,
@@ -206,9 +210,10 @@ struct nvmeatomic_ring_completions {
   uint32_t shift;
 };
 
-/* To be called on the thread that will use the ring. With `takes_commands` entries are twice as
- * large (IORING_SETUP_SQE128, IORING_SETUP_CQE32). */
-int nvmeatomic_ring_create(uint32_t entries, bool takes_commands,
+/* With `takes_commands` entries are twice as large (IORING_SETUP_SQE128, IORING_SETUP_CQE32); with
+ * `stays_on_thread` only the thread that makes the ring may use it (IORING_SETUP_SINGLE_ISSUER,
+ * IORING_SETUP_DEFER_TASKRUN), for which it works less. */
+int nvmeatomic_ring_create(uint32_t entries, bool takes_commands, bool stays_on_thread,
                            struct nvmeatomic_ring **created);
 void nvmeatomic_ring_destroy(struct nvmeatomic_ring *ring);
 int nvmeatomic_ring_register_file(struct nvmeatomic_ring *ring, int descriptor);

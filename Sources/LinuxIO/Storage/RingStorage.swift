@@ -2,7 +2,7 @@ public import CNVMeAtomic
 public import SystemPackage
 
 /// Many operations at a time by io_uring: `IORING_OP_WRITE`, or `IORING_OP_URING_CMD` with
-/// `NVME_URING_CMD_IO`. To be made on the thread that uses it.
+/// `NVME_URING_CMD_IO`.
 ///
 /// Fixed buffers serve commands only: the kernel takes no `RWF_ATOMIC` with them.
 @safe public struct RingStorage: AtomicStorage, ~Copyable {
@@ -26,15 +26,27 @@ public import SystemPackage
   package static let mostEntries = 32768
 
   /// Makes a ring for so many operations and one flush.
-  package init(_ route: OperationRoute, depth: Int) throws(Errno) {
+  ///
+  /// - Parameters:
+  ///   - route: Where operations go.
+  ///   - depth: How many at once.
+  ///   - staysOnThread: Whether only this thread will use it, and let it go: any other one is
+  ///     refused by the kernel (`EEXIST`). Else threads may hand it on.
+  /// - Throws: What `io_uring_setup(2)` and `io_uring_register(2)` do.
+  package init(_ route: OperationRoute, depth: Int, staysOnThread: Bool) throws(Errno) {
     precondition((1..<Self.mostEntries).contains(depth))
     var made: OpaquePointer?
     // SAFETY: the shim stores a ring only when it succeeds.
     _ = try kernelValue(
-      unsafe nvmeatomic_ring_create(UInt32(depth + 1), route.namespace != nil, &made)
+      unsafe nvmeatomic_ring_create(
+        UInt32(depth + 1),
+        route.namespace != nil,
+        staysOnThread,
+        &made
+      )
     )
-    guard let ring = unsafe made else { throw .noMemory }
     // SAFETY: the ring was just made, and lives until it is destroyed.
+    guard let ring = unsafe made else { throw .noMemory }
     let status = unsafe nvmeatomic_ring_register_file(ring, route.descriptor)
     if status < 0 {
       unsafe nvmeatomic_ring_destroy(ring)

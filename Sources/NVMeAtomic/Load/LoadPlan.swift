@@ -72,7 +72,15 @@ package struct LoadResult: Sendable {
   /// Whether a signal ended the run early.
   package var isInterrupted = false
   /// What ended the run early, and where.
-  package var failure: (error: AtomicWriteError, offsetBytes: UInt64)?
+  package private(set) var failure: (error: AtomicWriteError, offsetBytes: UInt64)?
 
   package init() {}
+
+  /// The first failure counts; but one whose outcome is unknown outranks those that wrote nothing.
+  mutating func fail(_ error: AtomicWriteError, atBytes offset: UInt64) {
+    guard let failure else { return failure = (error, offset) }
+    if failure.error.outcome == .notWritten, error.outcome == .unknown {
+      self.failure = (error, offset)
+    }
+  }
 }

@@ -23,27 +23,33 @@ package struct LoadRun: Sendable {
   /// - Returns: What was done, also where that was less than asked.
   package func run(_ sinks: [Sink], progress: (UInt64, UInt64) -> Void) -> LoadResult {
     HostProcess.catchStopSignals()
-    let processor = HostProcess.processorNanoseconds
-    let begin = HostProcess.monotonicNanoseconds
-    let control = LoadControl(
-      deadlineNanoseconds: plan.runtimeNanoseconds.map { begin &+ $0 } ?? .max
-    )
+    let control = LoadControl()
     let results = LoadResults()
+    var start: Start?
     let failure = runThreads(from: 0, control, results, sinks) {
-      watch(control, results, progress, from: begin)
+      start = begin(control, results)
+      if let start { watch(control, results, progress, from: start.nanoseconds) }
     }
     var total = results.total
-    if let failure, total.failure == nil { total.failure = (failure, plan.offsetBytes) }
-    total.elapsedNanoseconds = max(results.endNanoseconds, begin) - begin
-    if plan.durable == .end, total.operations > 0 { flush(&total) }
-    let used = HostProcess.processorNanoseconds
-    total.userNanoseconds = used.user - processor.user
-    total.systemNanoseconds = used.system - processor.system
+    if let failure { total.fail(failure, atBytes: plan.offsetBytes) }
+    if let start {
+      total.elapsedNanoseconds = max(results.endNanoseconds, start.nanoseconds) - start.nanoseconds
+      if plan.durable == .end, total.operations > 0 { flush(&total) }
+      let used = HostProcess.processorNanoseconds
+      total.userNanoseconds = used.user - start.processor.user
+      total.systemNanoseconds = used.system - start.processor.system
+    }
     total.isInterrupted = HostProcess.stopSignal != 0
     return total
   }
 
-  /// One thread after the other is begun; when all are, they are watched, and then waited for.
+  /// The clocks before the first write.
+  private struct Start {
+    let nanoseconds = HostProcess.monotonicNanoseconds
+    let processor = HostProcess.processorNanoseconds
+  }
+
+  /// One thread after the other is made; when all are, they are watched, and then waited for.
   private func runThreads(
     from thread: Int,
     _ control: LoadControl,
@@ -67,8 +73,24 @@ package struct LoadRun: Sendable {
       return failure
     } catch {
       control.stop()
-      return .notWritten(FailureCause(error))
+      return .noResources(.thread, SystemError(error))
     }
+  }
+
+  /// Lets all threads write at once, when each has what it needs; `nil` where one has not, or a
+  /// signal came first.
+  private func begin(_ control: LoadControl, _ results: LoadResults) -> Start? {
+    while control.readyThreads < plan.threads {
+      if HostProcess.stopSignal != 0 { control.stop() }
+      if control.shouldStop { return nil }
+      HostProcess.pause(milliseconds: 1)
+    }
+    let start = Start()
+    let (deadline, overflow) = start.nanoseconds.addingReportingOverflow(
+      plan.runtimeNanoseconds ?? .max
+    )
+    control.begin(deadlineNanoseconds: overflow ? .max : deadline)
+    return start
   }
 
   private func watch(
@@ -94,7 +116,7 @@ package struct LoadRun: Sendable {
       var writer = AtomicWriter(target)
       try writer.flush()
     } catch {
-      if total.failure == nil { total.failure = (error, plan.offsetBytes) }
+      total.fail(error, atBytes: plan.offsetBytes)
     }
     total.elapsedNanoseconds += HostProcess.monotonicNanoseconds - begin
   }
@@ -113,7 +135,9 @@ private final class LoadResults: Sendable {
       $0.total.operations += result.operations
       $0.total.resent += result.resent
       $0.total.promise = $0.total.promise ?? result.promise
-      $0.total.failure = $0.total.failure ?? result.failure
+      if let failure = result.failure {
+        $0.total.fail(failure.error, atBytes: failure.offsetBytes)
+      }
       $0.ended += 1
       $0.endNanoseconds = max($0.endNanoseconds, endNanoseconds)
     }

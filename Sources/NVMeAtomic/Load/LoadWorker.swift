@@ -2,21 +2,41 @@ import LinuxIO
 import Synchronization
 
 /// What the threads of a load share.
+///
+/// None writes before all have what they need: what one lacks then costs no write.
 final class LoadControl: Sendable {
   private let isStopped = Atomic(false)
   private let done = Atomic<UInt64>(0)
-  let deadlineNanoseconds: UInt64
-
-  init(deadlineNanoseconds: UInt64) {
-    self.deadlineNanoseconds = deadlineNanoseconds
-  }
+  private let ready = Atomic(0)
+  /// 0 before the begin.
+  private let deadline = Atomic<UInt64>(0)
 
   /// A signal or a failure.
   var shouldStop: Bool { isStopped.load(ordering: .relaxed) }
   var operations: UInt64 { done.load(ordering: .relaxed) }
+  /// Threads that have what they need, and wait for the begin.
+  var readyThreads: Int { ready.load(ordering: .acquiring) }
 
   func stop() { isStopped.store(true, ordering: .relaxed) }
   func count(_ operations: Int) { done.wrappingAdd(UInt64(operations), ordering: .relaxed) }
+
+  /// Lets all threads begin.
+  func begin(deadlineNanoseconds: UInt64) {
+    deadline.store(max(deadlineNanoseconds, 1), ordering: .releasing)
+  }
+
+  /// Waits for the begin.
+  ///
+  /// - Returns: When to stop; `nil` where the run has ended before.
+  func waitForBegin() -> UInt64? {
+    ready.wrappingAdd(1, ordering: .acquiringAndReleasing)
+    while true {
+      if shouldStop { return nil }
+      let deadline = deadline.load(ordering: .acquiring)
+      if deadline > 0 { return deadline }
+      HostProcess.pause(milliseconds: 1)
+    }
+  }
 }
 
 /// One thread of a load.
@@ -37,6 +57,7 @@ struct LoadWorker: ~Copyable {
   private var recorded = 0
   private var blocks: LoadBlocks
   private var remaining: UInt64
+  private var deadlineNanoseconds: UInt64 = 0
 
   init(_ plan: LoadPlan, _ target: AtomicTarget, _ control: LoadControl, thread: Int) {
     self.plan = plan
@@ -55,11 +76,27 @@ struct LoadWorker: ~Copyable {
 
   private mutating func runOneByOne(_ sink: Sink) {
     var writer = AtomicWriter(target)
-    var buffer = AlignedBuffer(byteCount: plan.blockBytes)
-    LoadBlocks.fill(&buffer, seed: plan.seed)
+    do throws(AtomicWriteError) {
+      var buffer = try AlignedBuffer(reserving: plan.blockBytes)
+      // SAFETY: the bytes are lent for the call.
+      unsafe buffer.withMutableBytes { unsafe LoadBlocks.fill($0, seed: plan.seed) }
+      guard let deadline = control.waitForBegin() else { return }
+      deadlineNanoseconds = deadline
+      writeOneByOne(&writer, &buffer, sink)
+      result.promise = writer.promise
+    } catch {
+      fail(error, at: plan.offsetBytes)
+    }
+  }
+
+  private mutating func writeOneByOne(
+    _ writer: inout AtomicWriter,
+    _ buffer: inout AlignedBuffer,
+    _ sink: Sink
+  ) {
     let durability: Durability = plan.durable == .each ? .onReturn : .none
     var before = HostProcess.monotonicNanoseconds
-    while remaining > 0, !control.shouldStop, before < control.deadlineNanoseconds {
+    while remaining > 0, !control.shouldStop, before < deadlineNanoseconds {
       let offset = blocks.next()
       // SAFETY: the buffer has the bytes of a block.
       unsafe blocks.stamp(buffer.base, at: offset)
@@ -78,7 +115,6 @@ struct LoadWorker: ~Copyable {
       record(now - before, sink)
       before = now
     }
-    result.promise = writer.promise
   }
 
   private mutating func runQueue(_ sink: Sink) {
@@ -88,9 +124,14 @@ struct LoadWorker: ~Copyable {
         depth: plan.depth,
         durability: plan.durable == .each ? .onReturn : .none,
         bufferBytes: plan.blockBytes,
-        isStrict: plan.isStrict
+        isStrict: plan.isStrict,
+        staysOnThread: true
       )
       var begun = FixedArray<UInt64>(repeating: 0, count: plan.depth)
+      // SAFETY: no piece is lent yet.
+      if let region = queue.region { unsafe LoadBlocks.fill(region.bytes, seed: plan.seed) }
+      guard let deadline = control.waitForBegin() else { return }
+      deadlineNanoseconds = deadline
       try fill(&queue, &begun)
       try keepFull(&queue, &begun, sink)
       result.promise = queue.promise
@@ -116,7 +157,7 @@ struct LoadWorker: ~Copyable {
         continue
       }
       record(now &- begun[place], sink)
-      guard remaining > 0, !control.shouldStop, now < control.deadlineNanoseconds else {
+      guard remaining > 0, !control.shouldStop, now < deadlineNanoseconds else {
         queue.vacate(place)
         continue
       }
@@ -145,9 +186,8 @@ struct LoadWorker: ~Copyable {
     _ begun: inout FixedArray<UInt64>
   ) throws(AtomicWriteError) {
     let now = HostProcess.monotonicNanoseconds
-    for number in 0..<plan.depth where remaining > 0 && !control.shouldStop {
-      guard var buffer = queue.takeBuffer() else { return }
-      LoadBlocks.fill(&buffer, seed: plan.seed &+ UInt64(number))
+    for _ in 0..<plan.depth where remaining > 0 && !control.shouldStop {
+      guard let buffer = queue.takeBuffer() else { return }
       begun[queue.engine.nextSlot] = now
       let offset = blocks.next()
       // SAFETY: the buffer has the bytes of a block.
@@ -171,10 +211,10 @@ struct LoadWorker: ~Copyable {
     recorded = 0
   }
 
-  /// The first failure counts, and ends the run for all threads.
+  /// Ends the run for all threads.
   @inline(never)
   private mutating func fail(_ error: AtomicWriteError, at offset: UInt64) {
-    if result.failure == nil { result.failure = (error, offset) }
+    result.fail(error, atBytes: offset)
     control.stop()
   }
 }

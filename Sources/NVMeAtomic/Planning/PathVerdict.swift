@@ -76,6 +76,8 @@ public enum PlanRefusal: Hashable, Sendable {
   case overflows
   /// Page-cache writes are split and merged as the kernel pleases.
   case buffered
+  /// Nobody keeps an ordinary write whole.
+  case ordinaryWrite
   /// The writer does not use this path.
   case otherWriter(Writer)
   /// The target is no place to write: a character device.

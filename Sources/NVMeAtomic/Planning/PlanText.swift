@@ -50,6 +50,7 @@ extension PlanRefusal: CustomStringConvertible {
     case .empty: "there is nothing to write"
     case .overflows: "the range ends beyond any address"
     case .buffered: "page-cache writes are split and merged by the kernel as it likes"
+    case .ordinaryWrite: "an ordinary write may be split, and nobody keeps it whole"
     case .otherWriter(let writer): "a \(writer.rawValue) writer does not use this path"
     case .notWritable(let kind): "a \(kind.rawValue) node takes no such writes"
     case .kernelOffersNone: "the kernel takes no RWF_ATOMIC here"

@@ -180,15 +180,36 @@ extension Planner {
     return [.nothingCaches(fact)]
   }
 
+  /// Whether `RWF_DSYNC` and `fdatasync(2)` reach stable storage, whatever is written.
+  var synchronizing: PathVerdict {
+    verdict { () throws(Objection) in
+      if target.kind.isFile {
+        let type = target.filesystem?.type ?? "an unknown filesystem"
+        guard let filesystem = target.filesystem, ["xfs", "ext4"].contains(type) else {
+          throw .missing(.filesystem(type))
+        }
+        if type == "ext4" {
+          try checkBarriers(filesystem)
+          try checkJournalIsHere(filesystem)
+        }
+      }
+      return PathPromise(backing: .unknown, assumptions: try checkFlushed())
+    }
+  }
+
+  /// Another device may cache what nobody flushes, and is not described.
+  private func checkJournalIsHere(_ ext4: FileSystemReport) throws(Objection) {
+    if ext4.journal != false, ext4.externalJournal != false {
+      throw .missing(.filesystem(ext4.undescribedKind))
+    }
+  }
+
   /// Blocks that a file had not written before are in use once the journal or the log says so, and
   /// shared ones are moved there: where a cache may let that overtake the data, what survives is
   /// neither old nor new.
   func checkFreshBlocks() throws(Objection) {
     let ext4 = target.filesystem.flatMap { $0.type == "ext4" ? $0 : nil }
-    // Another device may cache too, and is not described.
-    if let ext4, ext4.journal != false, ext4.externalJournal != false {
-      throw .missing(.filesystem(ext4.undescribedKind))
-    }
+    if let ext4 { try checkJournalIsHere(ext4) }
     guard target.mayCache else { return }
     _ = try checkFlushed()
     guard let ext4 else { return }
@@ -219,10 +240,7 @@ extension Planner {
       throw .missing(.filesystem("ext4 with an unknown journal"))
     }
     if isLong { try require(journal, else: .journalNotKept) }
-    // Another device may cache what nobody flushes.
-    if journal, filesystem.externalJournal != false {
-      throw .missing(.filesystem(filesystem.undescribedKind))
-    }
+    try checkJournalIsHere(filesystem)
   }
 
   func assumptions(

@@ -30,7 +30,7 @@ public struct Planner: Sendable {
     case missing(MissingFact)
   }
 
-  private func verdict(_ body: () throws(Objection) -> PathPromise) -> PathVerdict {
+  func verdict(_ body: () throws(Objection) -> PathPromise) -> PathVerdict {
     do throws(Objection) {
       return .holds(try body())
     } catch {

@@ -1,3 +1,6 @@
+import Glibc
+import SystemPackage
+
 /// Memory that `O_DIRECT` accepts: page-aligned, owned, freed with its owner.
 @safe public struct AlignedBuffer: ~Copyable {
   /// Bytes that belong to the payload.
@@ -9,19 +12,25 @@
   let region: BufferRegion?
   private let piece: Int
 
-  /// As much as the largest page of any architecture: `stx_dio_mem_align` is never more.
-  private static let alignmentBytes = 65_536
+  /// Zeroed memory for `byteCount` bytes. As elsewhere in Swift, the process ends where there is
+  /// none; ``init(reserving:)`` does without.
+  public init(byteCount: Int) {
+    do throws(AtomicWriteError) {
+      try self.init(reserving: byteCount)
+    } catch {
+      fatalError("no memory for \(byteCount) bytes")
+    }
+  }
 
   /// Zeroed memory for `byteCount` bytes.
-  public init(byteCount: Int) {
-    precondition(byteCount >= 0)
+  ///
+  /// - Throws: ``AtomicWriteError/noResources(_:_:)``.
+  public init(reserving byteCount: Int) throws(AtomicWriteError) {
     self.byteCount = byteCount
     region = nil
     piece = 0
-    // SAFETY: initialised at once, and freed by the one owner.
-    let count = max(byteCount, 1)
-    unsafe base = .allocate(byteCount: count, alignment: Self.alignmentBytes)
-    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
+    // SAFETY: so many bytes are allocated, and are freed with their owner.
+    unsafe base = try PageMemory.allocate(byteCount)
   }
 
   /// A copy of bytes from elsewhere.
@@ -43,7 +52,7 @@
   deinit {
     if let region { return region.giveBack(piece) }
     // SAFETY: allocated in init, and nobody else has it.
-    unsafe base.deallocate()
+    unsafe PageMemory.free(base)
   }
 
   /// Lends the bytes for reading.
@@ -70,18 +79,22 @@
   private var free: [Int]
   private let strideBytes: Int
 
-  init(pieces: Int, pieceByteCount: Int) {
+  /// - Throws: ``AtomicWriteError/noResources(_:_:)``.
+  init(pieces: Int, pieceByteCount: Int) throws(AtomicWriteError) {
     self.pieceByteCount = pieceByteCount
     strideBytes = (max(pieceByteCount, 1) + 4095) / 4096 * 4096
-    // SAFETY: initialised at once, and freed with its owner.
-    unsafe memory = .allocate(byteCount: strideBytes * pieces, alignment: 65_536)
-    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0)
+    let (count, overflow) = strideBytes.multipliedReportingOverflow(by: pieces)
+    // SAFETY: so many bytes are allocated, and are freed with their owner.
+    unsafe memory = UnsafeMutableRawBufferPointer(
+      start: try PageMemory.allocate(overflow ? .max : count),
+      count: count
+    )
     free = Array((0..<pieces).reversed())
   }
 
   deinit {
     // SAFETY: the last piece is back: each keeps the region alive.
-    unsafe memory.deallocate()
+    if let base = unsafe memory.baseAddress { unsafe PageMemory.free(base) }
   }
 
   var bytes: UnsafeMutableRawBufferPointer { unsafe memory }
@@ -97,5 +110,31 @@
 
   func giveBack(_ piece: Int) {
     free.append(piece)
+  }
+}
+
+/// Zeroed memory at page borders.
+enum PageMemory {
+  /// As much as the largest page of any architecture: `stx_dio_mem_align` is never more.
+  private static let alignmentBytes = 65_536
+
+  /// The corresponding call is `posix_memalign(3)`.
+  static func allocate(_ byteCount: Int) throws(AtomicWriteError) -> UnsafeMutableRawPointer {
+    precondition(byteCount >= 0)
+    let count = max(byteCount, 1)
+    var memory: UnsafeMutableRawPointer?
+    // SAFETY: the call stores memory of that size where it succeeds, which is initialised at once.
+    let status = unsafe posix_memalign(&memory, alignmentBytes, count)
+    guard status == 0, let memory = unsafe memory else {
+      throw .noResources(.memory, SystemError(Errno(rawValue: status)))
+    }
+    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: count)
+    return unsafe memory
+  }
+
+  /// Frees what was allocated here.
+  static func free(_ memory: UnsafeMutableRawPointer) {
+    // SAFETY: the caller owns it.
+    unsafe Glibc.free(memory)
   }
 }

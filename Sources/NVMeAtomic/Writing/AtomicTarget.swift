@@ -26,6 +26,8 @@ public final class AtomicTarget: Sendable {
   public let allowsShared: Bool
 
   let route: OperationRoute
+  /// Whether a flush reaches stable storage.
+  private let flushing: PathVerdict
   /// What keeps a file or block device open; `nil` for a namespace.
   private let file: OwnedFileBox?
   /// What holds a namespace; `nil` for a file or block device.
@@ -60,6 +62,10 @@ public final class AtomicTarget: Sendable {
     self.report = report
     self.path = path
     allowsShared = allowingShared
+    // Commands ask the drive itself, whatever the kernel was told of its cache.
+    flushing =
+      path == .passthrough
+      ? .holds(PathPromise(backing: .hardware)) : Planner(report.limits).synchronizing
     if path == .passthrough {
       let address = try TargetOpening.address(report, allowsShared: allowingShared)
       let claim = try TargetOpening.claim(report)
@@ -79,7 +85,7 @@ public final class AtomicTarget: Sendable {
     }
     let opened = try TargetOpening.open(report)
     try TargetOpening.checkLimits(report)
-    try TargetOpening.checkStack(of: opened, report)
+    if path != .plain { try TargetOpening.checkStack(of: opened, report) }
     let isBlockDevice = report.kind?.isBlockDevice == true
     if isBlockDevice, !overwritingExistingData {
       try TargetOpening.checkSignature(of: opened, report)
@@ -88,10 +94,10 @@ public final class AtomicTarget: Sendable {
     if isBlockDevice { try? opened.dropPages(offset: 0, count: 0) }
     // On a block device whose pages somebody else keeps in the page cache, the kernel falls back to
     // a buffered write, `RWF_ATOMIC` or not (`block/fops.c:blkdev_direct_write`). With `RWF_NOWAIT`
-    // it fails instead, and nothing is written.
+    // it fails instead, and nothing is written. So would a plain write that is to be split.
     route = OperationRoute(
       descriptor: opened.rawValue,
-      writeFlags: isBlockDevice ? .noWait : []
+      writeFlags: isBlockDevice && path != .plain ? .noWait : []
     )
     (claim, file) = (nil, OwnedFileBox(opened))
   }
@@ -141,10 +147,29 @@ public final class AtomicTarget: Sendable {
   }
 
   /// A flush failed: nobody knows what is durable.
-  func close() {
+  func close(_ cause: FailureCause) {
     failed.withLock {
-      $0.close()
+      $0.close(cause)
       isSound.store(false, ordering: .relaxed)
+    }
+  }
+
+  /// Why a flush failed, by whichever writer: flushes of others that succeed later say nothing of
+  /// what was written before it.
+  @inline(always)
+  var flushFailure: FailureCause? {
+    isSound.load(ordering: .relaxed) ? nil : failed.withLock { $0.flushFailure }
+  }
+
+  /// Whether what a flush succeeds for is on stable storage; `nil` where nobody can tell.
+  ///
+  /// - Throws: ``AtomicWriteError/refused(_:)`` where it is known not to be: the kernel was told
+  ///   that nothing caches, and the drive does; or the filesystem sends no flush.
+  public func flushesReachStableStorage() throws(AtomicWriteError) -> Bool? {
+    switch flushing {
+    case .fails(let refusal): throw .refused(refusal)
+    case .unknown: nil
+    case .holds(let promise): promise.keepsDurability ? true : nil
     }
   }
 
@@ -201,8 +226,9 @@ extension AtomicTarget {
   ) -> AtomicWriteError {
     switch failure {
     case .flush(let result):
-      close()
-      return .flushFailed(Self.cause(result))
+      let cause = Self.cause(result)
+      close(cause)
+      return .flushFailed(cause)
     case .result(let result):
       let error = writeError(result, requestedBytes: Int(length), isDurable: isDurable)
       if error.outcome == .unknown { noteUnknown(offset: offset, length: length) }
@@ -228,6 +254,7 @@ extension AtomicTarget {
       return AtomicWriteError(
         writeError: errno,
         isFile: report.kind == .file,
+        isAtomic: path != .plain,
         isDurable: isDurable
       )
     }
@@ -257,11 +284,23 @@ extension AtomicTarget {
     .readFailed(Self.cause(result))
   }
 
-  /// Takes a flush at its word; one that failed closes the target for writing.
-  func check(flush result: StorageResult) throws(AtomicWriteError) {
-    if result.isAll(of: 0) { return }
-    close()
-    throw .flushFailed(Self.cause(result))
+  /// Flushes what was written before; one that fails closes the target for writing.
+  func flush(_ body: () -> StorageResult) throws(AtomicWriteError) -> Bool? {
+    let reaches = try flushesReachStableStorage()
+    let result = body()
+    guard result.isAll(of: 0) else {
+      let cause = Self.cause(result)
+      close(cause)
+      throw .flushFailed(cause)
+    }
+    if let flushFailure { throw .flushFailed(flushFailure) }
+    return reaches
+  }
+
+  /// Whether a file ends before `offset`, or with it: reads from there on find nothing.
+  func ends(at offset: UInt64) -> Bool {
+    guard report.kind == .file, let file else { return false }
+    return (try? FileStatus(of: file.descriptor).sizeBytes).map { $0 <= offset } ?? false
   }
 
   private static func cause(_ result: StorageResult) -> FailureCause {

@@ -19,9 +19,9 @@ public enum AtomicWriteError: Error, Hashable, Sendable {
   /// Kernel or drive refused the write before any byte moved; nothing was written.
   case notWritten(FailureCause)
   /// Kernel or drive reported a failure: the range holds all old or all new bytes, nobody knows
-  /// which.
+  /// which, and after a plain write perhaps a mix.
   case outcomeUnknown(FailureCause)
-  /// The kernel wrote less than asked, which an atomic write must never do.
+  /// The kernel wrote less than asked, which an atomic write must never do and a plain one may.
   case shortWrite(writtenBytes: Int, requestedBytes: Int)
   /// A flush failed before: nobody knows what is durable, and the handle takes no more writes.
   case handleFailed
@@ -31,8 +31,12 @@ public enum AtomicWriteError: Error, Hashable, Sendable {
   case flushFailed(FailureCause)
   /// The range could not be read.
   case readFailed(FailureCause)
+  /// The end of the file comes first: whatever was to be written there is not there.
+  case endOfFile(sizeBytes: UInt64)
   /// As many writes are on their way as the queue has places; wait for one.
   case queueIsFull
+  /// The system has none to give; nothing was written.
+  case noResources(Resource, SystemError)
 
   /// What is known of the bytes on the target.
   public var outcome: Outcome {
@@ -49,6 +53,18 @@ public enum AtomicWriteError: Error, Hashable, Sendable {
     /// Old or new.
     case unknown
   }
+}
+
+/// What writing needs besides the target.
+public enum Resource: String, Sendable {
+  /// A ring of io_uring.
+  case ring
+  /// Memory for what is to be written.
+  case memory
+  /// A thread.
+  case thread
+  /// A file descriptor.
+  case descriptor
 }
 
 /// Who reported a failure, and in what words.
@@ -89,18 +105,20 @@ extension AtomicWriteError {
   ///
   /// See `pwritev2(2)` and `block/blk-core.c:blk_errors`. With `RWF_DSYNC` on a file the error may
   /// come from the flush that follows the data (`generic_write_sync`), and ENOSPC, EDQUOT, EROFS
-  /// and EOPNOTSUPP can: they are refusals only without it.
-  init(writeError errno: Errno, isFile: Bool, isDurable: Bool) {
+  /// and EOPNOTSUPP can: they are refusals only without it. A plain write may have several parts,
+  /// and an error of the second one hides the first (`fs/iomap/direct-io.c:iomap_dio_complete`).
+  init(writeError errno: Errno, isFile: Bool, isAtomic: Bool, isDurable: Bool) {
     switch errno {
     case .textFileBusy:
       self = .busy("it is in use as swap space or as a running program")
-    case .invalidArgument, .badFileDescriptor, .badAddress, .fileTooLarge, .notPermitted,
-      .permissionDenied:
+    case .badFileDescriptor, .fileTooLarge, .notPermitted, .permissionDenied:
       self = .notWritten(FailureCause(errno))
+    case .invalidArgument, .badAddress:
+      self = isAtomic ? .notWritten(FailureCause(errno)) : .outcomeUnknown(FailureCause(errno))
     case .notSupportedOnSocket, .noSpace, .diskQuotaExceeded:
       // From a block device: a command may have begun.
       self =
-        isFile && !isDurable
+        isFile && isAtomic && !isDurable
         ? .notWritten(FailureCause(errno)) : .outcomeUnknown(FailureCause(errno))
     default:
       self = .outcomeUnknown(FailureCause(errno))

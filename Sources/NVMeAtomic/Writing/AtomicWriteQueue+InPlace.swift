@@ -15,10 +15,14 @@ extension AtomicWriteQueue {
   mutating func nextInPlace() throws(AtomicWriteError) -> EndedInPlace? {
     do throws(Errno) {
       guard let ended = try engine.nextKept() else { return nil }
-      guard let failure = ended.failure else { return EndedInPlace(place: ended.slot, error: nil) }
+      guard let failure = ended.failure else {
+        // Another queue's flush may have failed meanwhile, and with it what this one's rests on.
+        let failure = isDurable ? openTarget.flushFailure : nil
+        return EndedInPlace(place: ended.slot, error: failure.map { .flushFailed($0) })
+      }
       return EndedInPlace(place: ended.slot, error: error(failure, inPlace: ended.slot))
     } catch {
-      openTarget.close()
+      openTarget.close(FailureCause(error))
       throw .outcomeUnknown(FailureCause(error))
     }
   }

@@ -1,7 +1,7 @@
 import LinuxIO
 import SystemPackage
 
-/// Keeps many atomic writes to one target on their way, by io_uring, from one thread.
+/// Keeps many atomic writes to one target on their way, by io_uring.
 ///
 /// Each write is planned before any system call, is one `IORING_OP_WRITE` with `RWF_ATOMIC` or one
 /// NVMe Write command, and is never split or downgraded. Buffers are taken and always given back.
@@ -13,7 +13,9 @@ import SystemPackage
 /// times both and keeps to the faster one. With one place each carries `RWF_DSYNC` or FUA, as it
 /// does where nothing below caches writes.
 ///
-/// To be made on the thread that uses it. When it goes, it waits for what is on its way.
+/// One task or thread uses it at a time; where it may be handed on to another, as any suspension of
+/// an `async` function does, it is not to be made with `staysOnThread`. When it goes, it waits for
+/// what is on its way.
 public struct AtomicWriteQueue: ~Copyable {
   /// What is written to, which other queues and writers may share.
   public let openTarget: AtomicTarget
@@ -21,6 +23,10 @@ public struct AtomicWriteQueue: ~Copyable {
   // After the engine, so that nothing is on its way when buffers are freed.
   var buffers: InFlightBuffers
   let region: BufferRegion?
+  /// Whether the kernel has pinned the region. Where it would not, as for lack of memory that may
+  /// be locked or for more than its 1 GiB, commands pin what they send.
+  private let isRegistered: Bool
+  let isDurable: Bool
   private var admission: WriteAdmission
 
   /// Makes a queue on a target that is open.
@@ -30,24 +36,35 @@ public struct AtomicWriteQueue: ~Copyable {
   ///   - depth: How many writes may be on their way, 1 to 4096.
   ///   - durability: When a write that ``next()`` tells of survives a power failure.
   ///   - bufferBytes: Where given, the queue owns so many buffers as it has places, each of so many
-  ///     bytes, for ``takeBuffer()``. On the passthrough path they are registered with the ring.
+  ///     bytes, for ``takeBuffer()``. On the passthrough path they are registered with the ring,
+  ///     where the kernel has room for that.
   ///   - isStrict: Refuses writes whose promise would rest on an assumption.
-  /// - Throws: ``AtomicWriteError/notWritten(_:)`` where the kernel has no room for the ring.
+  ///   - staysOnThread: Promises that the thread that makes the queue is the only one to use it and
+  ///     to let it go, which saves the kernel work (`IORING_SETUP_SINGLE_ISSUER`). On any other
+  ///     thread writes fail, and letting it go while writes are on their way ends the process:
+  ///     their buffers could never be freed.
+  /// - Throws: ``AtomicWriteError/noResources(_:_:)`` where there is no room for ring or buffers;
+  ///   nothing was written.
   public init(
     _ target: AtomicTarget,
     depth: Int = 32,
     durability: Durability = .none,
     bufferBytes: Int? = nil,
-    isStrict: Bool = false
+    isStrict: Bool = false,
+    staysOnThread: Bool = false
   ) throws(AtomicWriteError) {
     precondition((1...4096).contains(depth))
-    let region = bufferBytes.map { BufferRegion(pieces: depth, pieceByteCount: $0) }
+    let region = try bufferBytes.map { byteCount throws(AtomicWriteError) in
+      try BufferRegion(pieces: depth, pieceByteCount: byteCount)
+    }
+    var storage = try Self.makeStorage(target, depth, staysOnThread: staysOnThread)
     // The kernel takes no fixed buffers with `RWF_ATOMIC`.
-    let storage = try Self.makeStorage(
-      target,
-      depth,
-      registering: target.path == .passthrough ? region : nil
-    )
+    if let region, target.path == .passthrough {
+      // SAFETY: the queue keeps the region longer than the ring.
+      isRegistered = unsafe (try? storage.register(region.bytes)) != nil
+    } else {
+      isRegistered = false
+    }
     let rule: WriteEngine<RingStorage>.DurabilityRule =
       if durability == .none {
         .none
@@ -57,6 +74,7 @@ public struct AtomicWriteQueue: ~Copyable {
         .single
       }
     openTarget = target
+    isDurable = durability == .onReturn
     self.region = region
     buffers = InFlightBuffers(places: depth)
     admission = WriteAdmission(target, durability: durability, isStrict: isStrict)
@@ -74,15 +92,12 @@ public struct AtomicWriteQueue: ~Copyable {
   private static func makeStorage(
     _ target: AtomicTarget,
     _ depth: Int,
-    registering region: BufferRegion?
+    staysOnThread: Bool
   ) throws(AtomicWriteError) -> RingStorage {
     do throws(Errno) {
-      var storage = try RingStorage(target.route, depth: depth)
-      // SAFETY: the queue keeps the region longer than the ring.
-      if let region { unsafe try storage.register(region.bytes) }
-      return storage
+      return try RingStorage(target.route, depth: depth, staysOnThread: staysOnThread)
     } catch {
-      throw .notWritten(FailureCause(error))
+      throw .noResources(.ring, SystemError(error))
     }
   }
 
@@ -117,7 +132,7 @@ public struct AtomicWriteQueue: ~Copyable {
       guard engine.hasRoom else { throw .queueIsFull }
       try admit(offset: offset, byteCount: count)
       let slot = engine.nextSlot
-      let isRegistered = region != nil && buffer.region === region
+      let isRegistered = isRegistered && buffer.region === region
       do throws(WriteEngine<RingStorage>.BeginFailure) {
         // SAFETY: the buffer is kept until the write has ended.
         try unsafe engine.begin(
@@ -171,10 +186,13 @@ public struct AtomicWriteQueue: ~Copyable {
   /// Makes durable what was written before, by whichever writer of the target.
   ///
   /// - Precondition: Nothing is on its way.
-  /// - Throws: ``AtomicWriteError/flushFailed(_:)``; the target then takes no more writes.
-  public mutating func flush() throws(AtomicWriteError) {
+  /// - Returns: Whether it is; `nil` where nobody can tell what is below.
+  /// - Throws: ``AtomicWriteError/flushFailed(_:)``, and the target then takes no more writes;
+  ///   ``AtomicWriteError/refused(_:)`` where a flush is known not to reach what caches.
+  @discardableResult
+  public mutating func flush() throws(AtomicWriteError) -> Bool? {
     precondition(inFlight == 0)
-    try openTarget.check(flush: engine.flush())
+    return try openTarget.flush { engine.flush() }
   }
 }
 

@@ -93,13 +93,15 @@ public struct AtomicWriter: ~Copyable {
   ) throws(AtomicWriteError) -> WriteReceipt {
     try writeUnreported(buffer, atBytes: offset, durability: durability, isStrict: isStrict)
     let (promise, length) = (admission.promise, UInt64(buffer.byteCount))
+    let isKept =
+      promise.map(\.keepsDurability) ?? ((try? openTarget.flushesReachStableStorage()) == true)
     return WriteReceipt(
       path: openTarget.path,
       offsetBytes: offset,
       lengthBytes: length,
       powerFailAtomic: promise,
       untorn: admission.untorn(offset: offset, length: length),
-      isDurable: durability == .none ? false : (promise?.keepsDurability ?? true) ? true : nil
+      isDurable: durability == .none ? false : isKept ? true : nil
     )
   }
 
@@ -145,8 +147,9 @@ public struct AtomicWriter: ~Copyable {
   ///   - offset: Bytes from the begin of the target, a multiple of its direct I/O alignment or, by
   ///     passthrough, of its logical block.
   /// - Throws: ``AtomicWriteError/refused(_:)`` for a range that the target does not have or that
-  ///   is no whole number of blocks; ``AtomicWriteError/readFailed(_:)`` where not all of it could
-  ///   be read.
+  ///   is no whole number of blocks; ``AtomicWriteError/endOfFile(sizeBytes:)`` where a file ends
+  ///   before the range does, which is known thereby; ``AtomicWriteError/readFailed(_:)`` where not
+  ///   all of it could be read.
   /// - Complexity: `pread(2)`, or one NVMe Read command for every so many bytes as one may carry.
   public mutating func read(
     into buffer: inout AlignedBuffer,
@@ -163,18 +166,36 @@ public struct AtomicWriter: ~Copyable {
         byteCount: step,
         atBytes: offset + UInt64(done)
       )
-      guard result.isAll(of: step) else { throw openTarget.readError(result) }
+      guard result.isAll(of: step) else {
+        guard case .bytes(let found) = result else { throw openTarget.readError(result) }
+        try checkEnd(offset + UInt64(done + found), readingFrom: offset, byteCount: count)
+        throw openTarget.readError(result)
+      }
       done += step
     }
     openTarget.noteRead(offset: offset, length: UInt64(count))
   }
 
+  /// A file that ends there holds nothing of the range from there on, and that is known now.
+  private func checkEnd(
+    _ end: UInt64,
+    readingFrom offset: UInt64,
+    byteCount: Int
+  ) throws(AtomicWriteError) {
+    guard openTarget.ends(at: end) else { return }
+    openTarget.noteRead(offset: offset, length: UInt64(byteCount))
+    throw .endOfFile(sizeBytes: end)
+  }
+
   /// Makes durable what was written before, by whichever writer of the target.
   ///
-  /// - Throws: ``AtomicWriteError/flushFailed(_:)``; the target then takes no more writes.
+  /// - Returns: Whether it is; `nil` where nobody can tell what is below.
+  /// - Throws: ``AtomicWriteError/flushFailed(_:)``, and the target then takes no more writes;
+  ///   ``AtomicWriteError/refused(_:)`` where a flush is known not to reach what caches.
   /// - Complexity: One system call: `fdatasync(2)`, or one NVMe Flush command.
-  public mutating func flush() throws(AtomicWriteError) {
-    try openTarget.check(flush: engine.flush())
+  @discardableResult
+  public mutating func flush() throws(AtomicWriteError) -> Bool? {
+    try openTarget.flush { engine.flush() }
   }
 
   /// What a write would be kept to, without a system call.

@@ -8,6 +8,8 @@ struct FailedRanges {
   private var ranges: [Range<UInt64>] = []
   /// Whether a flush failed, or too much else: nothing may be written any more.
   private(set) var isClosed = false
+  /// Why a flush failed.
+  private(set) var flushFailure: FailureCause?
 
   /// Whether the namespace is not what it was when the target was opened.
   private(set) var isChanged = false
@@ -18,7 +20,11 @@ struct FailedRanges {
     if ranges.count == Self.most { isClosed = true } else { ranges.append(range) }
   }
 
-  mutating func close() { isClosed = true }
+  mutating func close(_ cause: FailureCause) {
+    isClosed = true
+    flushFailure = flushFailure ?? cause
+  }
+
   mutating func change() { isChanged = true }
 
   func overlaps(_ range: Range<UInt64>) -> Bool {

@@ -13,8 +13,9 @@ public enum InterruptGuard {
 
 /// For the begin of a program that writes to devices.
 package enum ProgramStart {
-  /// Opens `/dev/null` for standard input, output and error where they are closed, so that no device
-  /// takes their place and is sent what was meant for them. A file size limit becomes an error.
+  /// Opens `/dev/null` for standard input, output and error where they are closed, so that no
+  /// device takes their place and is sent what was meant for them. A file size limit becomes an
+  /// error.
   package static func secure() throws(Errno) {
     try HostProcess.secureStandardDescriptors()
   }

@@ -22,7 +22,20 @@ enum TargetOpening {
   /// and none of them changes the device that is open.
   static func checkLimits(_ report: TargetReport) throws(AtomicWriteError) {
     let now = Probe().report(on: report.path)
-    guard now.limits == report.limits, now.isSameTarget(as: report) else { throw .targetChanged }
+    guard now.limits == report.limits, now.isSameTarget(as: report) else {
+      throw try change(now)
+    }
+  }
+
+  /// What differs from the first probe has changed, unless the second one could not look.
+  private static func change(_ now: TargetReport) throws(AtomicWriteError) -> AtomicWriteError {
+    do throws(Errno) {
+      _ = try OwnedFileDescriptor(opening: "/proc/self/stat", .readOnly)
+    } catch {
+      throw .noResources(.descriptor, SystemError(error))
+    }
+    if let error = now.error { throw .target(error) }
+    return .targetChanged
   }
 
   /// What `write` needs to stay out of the page cache, not every layer offers.
@@ -54,7 +67,7 @@ enum TargetOpening {
     {
       throw .missingFact(fact)
     }
-    throw .targetChanged
+    throw try change(now)
   }
 
   /// Finds and holds what commands of our own need.
@@ -145,6 +158,8 @@ enum TargetOpening {
     case .textFileBusy: return .busy("it is in use as swap space or as a running program")
     case .invalidArgument:
       return target(.unsupported, "the target takes no direct I/O", "use a filesystem that does")
+    case .tooManyOpenFiles, .tooManyOpenFilesInSystem:
+      return .noResources(.descriptor, SystemError(errno))
     default: return target(.io, "\(errno)", "check the kernel log")
     }
   }

@@ -75,7 +75,7 @@ struct WriteAdmission: Sendable {
   }
 
   private func untorn(_ range: WriteRequest.Range) -> PathVerdict {
-    if path == .plain { return .fails(.buffered) }
+    if path == .plain { return .fails(.ordinaryWrite) }
     var request = WriteRequest(range, promises: [.powerFailAtomic, .untorn], writer: .rwfAtomic)
     request.allowsShared = allowsShared
     let plan = Planner(limits).plan(request)
@@ -173,5 +173,8 @@ struct WriteAdmission: Sendable {
       throw .refused(.beyondEnd(endBytes: end, sizeBytes: size))
     }
     try checkFileSizeLimit(endBytes: end)
+    if durability == .onReturn, case .fails(let refusal) = Planner(limits).synchronizing {
+      throw .refused(refusal)
+    }
   }
 }

@@ -7,6 +7,8 @@ struct LoadSummary {
   let result: LoadResult
   /// Who keeps each write whole; `nil` for plain writes.
   let promise: PathPromise?
+  /// Whether flushes reach stable storage; `nil` where that is not known.
+  let isFlushed: Bool?
   let path: WritePath
   let latency: Histogram<UInt64>
   /// `nil` where it is not known.
@@ -16,6 +18,7 @@ struct LoadSummary {
     _ plan: LoadPlan,
     _ result: LoadResult,
     promise: PathPromise?,
+    isFlushed: Bool?,
     path: WritePath,
     latency: Histogram<UInt64>,
     deviceBytes: UInt64?
@@ -23,6 +26,7 @@ struct LoadSummary {
     self.plan = plan
     self.result = result
     self.promise = promise
+    self.isFlushed = isFlushed
     self.path = path
     self.latency = latency
     // Nothing on the counter cannot be, where something was written.
@@ -45,11 +49,7 @@ struct LoadSummary {
   /// Whether the writes survive a power failure by now; `nil` where asked and not known.
   var isDurable: Bool? {
     if plan.durable == .none || result.operations == 0 { return false }
-    if result.failure != nil { return nil }
-    let keeps = promise.map { promise in
-      !promise.assumptions.contains { if case .nothingCaches = $0 { true } else { false } }
-    }
-    return keeps ?? true ? true : nil
+    return result.failure == nil ? isFlushed : nil
   }
 
   /// Nanoseconds; `nil` where nothing was written.

@@ -9,7 +9,12 @@ struct LoadText {
     let size = ByteText(UInt64(plan.blockBytes))
     let engine = plan.engine == .sync ? "sync" : "io_uring, depth \(plan.depth)"
     let threads = plan.threads == 1 ? "" : ", \(plan.threads) threads"
-    let path = summary.path == .plain ? "ordinary writes, NOT atomic" : "RWF_ATOMIC"
+    let path =
+      switch summary.path {
+      case .kernel: "RWF_ATOMIC"
+      case .passthrough: "NVMe commands"
+      case .plain: "ordinary writes, NOT atomic"
+      }
     var lines = [
       "\(target.printable): \(plan.pattern.rawValue) writes of \(size) "
         + "by \(path), \(engine)\(threads), seed \(plan.seed)"

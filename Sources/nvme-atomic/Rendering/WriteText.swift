@@ -10,11 +10,23 @@ struct WriteText {
       promise.map { promise in
         promise.assumptions.first.map { "assumed (\($0))" } ?? "yes, by \(promise.backing.rawValue)"
       } ?? "no"
+    let what = "\(ByteText(receipt.lengthBytes)) at \(receipt.offsetBytes)"
     let text =
-      "\(target): \(ByteText(receipt.lengthBytes)) at \(receipt.offsetBytes) by RWF_ATOMIC; "
+      "\(target): \(what) by \(receipt.path.words); "
       + "power-fail atomic: \(atomic); untorn for readers: \(receipt.untorn.text); "
       + "durable: \(receipt.isDurable.map { $0 ? "yes" : "no" } ?? "not known")"
     line = text.printable
+  }
+}
+
+extension WritePath {
+  /// How one write is done.
+  var words: String {
+    switch self {
+    case .kernel: "RWF_ATOMIC"
+    case .passthrough: "an NVMe command"
+    case .plain: "an ordinary write"
+    }
   }
 }
 

@@ -20,9 +20,15 @@ import Testing
   private static func error(
     _ errno: Errno,
     _ isFile: Bool,
-    _ isDurable: Bool
+    _ isDurable: Bool,
+    isAtomic: Bool = true
   ) -> AtomicWriteError {
-    AtomicWriteError(writeError: errno, isFile: isFile, isDurable: isDurable)
+    AtomicWriteError(
+      writeError: errno,
+      isFile: isFile,
+      isAtomic: isAtomic,
+      isDurable: isDurable
+    )
   }
 
   @Test(arguments: refused)
@@ -40,6 +46,17 @@ import Testing
     #expect(Self.error(errno, true, true) == .outcomeUnknown(FailureCause(errno)))
     #expect(Self.error(errno, false, false) == .outcomeUnknown(FailureCause(errno)))
     #expect(Self.error(errno, false, true) == .outcomeUnknown(FailureCause(errno)))
+  }
+
+  /// One part may be written when the next one fails.
+  @Test(arguments: (1...200).map { Errno(rawValue: $0) }.filter { $0 != busy })
+  func aPlainWriteIsRefusedBeforeTheFirstPartOnly(errno: Errno) {
+    let isRefusal =
+      [.badFileDescriptor, .fileTooLarge, .notPermitted, .permissionDenied].contains(errno)
+    for (isFile, isDurable) in [(false, false), (false, true), (true, false), (true, true)] {
+      let error = Self.error(errno, isFile, isDurable, isAtomic: false)
+      #expect(error.outcome == (isRefusal ? .notWritten : .unknown))
+    }
   }
 
   @Test func swapSpaceIsBusy() {
@@ -74,6 +91,8 @@ import Testing
       (.outcomeUnknown(FailureCause(.invalidArgument)), .unknown),
       (.shortWrite(writtenBytes: 512, requestedBytes: 4096), .unknown),
       (.shortWrite(writtenBytes: 0, requestedBytes: 4096), .unknown),
+      (.noResources(.memory, SystemError(.noMemory)), .notWritten),
+      (.endOfFile(sizeBytes: 0), .notWritten), (.flushFailed(FailureCause(.ioError)), .unknown),
     ] as [(AtomicWriteError, AtomicWriteError.Outcome)]
   )
   func everyErrorHasItsOutcome(error: AtomicWriteError, outcome: AtomicWriteError.Outcome) {

@@ -14,13 +14,13 @@ from contract import breaches
 from direct_io import atomic_write, read_direct
 import drives
 
-KIB = 1024
+KIB, MIB = 1024, 1024 * 1024
 STAMP_EVERY = 4096
 AREA = 4 * KIB * KIB
 
 
 def main():
-    for part in (test_trap, test_fixed_buffers, test_append, test_sequential, test_threads, test_engines, test_limits, test_short_queue, test_shared_flush, test_cached_readers, test_signal, test_removal):
+    for part in (test_trap, test_fixed_buffers, test_append, test_sequential, test_threads, test_engines, test_limits, test_short_queue, test_shared_flush, test_no_flush, test_cached_readers, test_signal, test_removal):
         with cell(part.__name__):
             part()
     finish()
@@ -193,6 +193,9 @@ def test_limits():
                   (document["error"]["code"], document["error"]["outcome"]))
             check(f"limits {serial} {engine} refusal changes nothing", True, read_direct(path, 0, AREA) == before)
             load(f"limits {serial} {engine} plain", path, 2 * unit, *options, "--path", "plain")
+            # Of several commands, which RWF_NOWAIT would refuse.
+            load(f"limits {serial} {engine} plain, large", path, MIB, "--count", 8, "--engine", engine, "--queue-depth", depth,
+                 "--range", f"0:{AREA}", "--path", "plain")
 
 
 def test_short_queue():
@@ -220,6 +223,27 @@ def test_shared_flush():
     shared = flushes() - before
     verdict("shared flushes are fewer than writes", 3 <= shared <= 60, "3 to 60", shared)
     note(f"120 durable writes at depth 32 took {shared} flushes")
+
+
+def test_no_flush():
+    """The drive caches, and the kernel was told not to flush: nothing is durable, by whichever path and however asked for."""
+    path = node("even")
+    setting = drives.queue_setting(path[5:], "write_cache")
+    before = drives.read(setting)
+    drives.write(setting, "write through")
+    for way in ("kernel", "plain"):
+        for durable in ("each", "end"):
+            data = read_direct(path, 0, 64 * KIB)
+            document = load(f"no flush {way} {durable}", path, 16 * KIB, "--count", 3, "--range", "0:64k", "--path", way,
+                            "--durable", durable, code=2)
+            check(f"no flush {way} {durable} error", ("unsupported", "not-written"),
+                  (document["error"]["code"], document["error"]["outcome"]))
+            check(f"no flush {way} {durable} writes nothing", True, read_direct(path, 0, 64 * KIB) == data)
+        document = load(f"no flush {way} none", path, 16 * KIB, "--count", 3, "--path", way)
+        check(f"no flush {way} none", (3, False), (document["operations"], document["durable"]))
+    drives.write(setting, before)
+    document = load("flush plain end", path, 16 * KIB, "--count", 3, "--path", "plain", "--durable", "end")
+    check("flush plain end", (3, True), (document["operations"], document["durable"]))
 
 
 # ---------------------------------------------------------------- others

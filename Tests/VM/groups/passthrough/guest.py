@@ -29,7 +29,7 @@ OVERWRITE = "--overwrite-existing-data"
 
 
 def main():
-    for part in (test_kernel, test_once, test_limits, test_loads, test_durable, test_partition, test_in_use, test_opened, test_shared, test_fabric,
+    for part in (test_kernel, test_once, test_limits, test_loads, test_closed_output, test_durable, test_partition, test_in_use, test_opened, test_shared, test_fabric,
                  test_page_caches, test_statuses, test_failed_flush, test_feature, test_format, test_removal, test_twins):
         with cell(part.__name__):
             part()
@@ -250,6 +250,17 @@ def test_loads():
                  tool("write", path, "--json", OVERWRITE, "--block-size", "16k", "--count", 2000, "--engine", engine,
                       "--queue-depth", depth).json["iops"]]
         note(f"{engine} depth {depth}: passthrough {rates[0]:.0f}, kernel {rates[1]:.0f} writes a second under emulation")
+
+
+def test_closed_output():
+    """What is closed must not become the block device that is held, which takes what is printed: it has no O_DIRECT."""
+    path = node("wide", 3)
+    before = read_direct(path, 0, 64 * KIB)
+    for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
+        result = run(["sh", "-c", f'exec "$@" {closed}', "sh", *TOOL, "write", path, "--path", "passthrough", OVERWRITE, "--json",
+                      "--block-size", "16k", "--count", "3", "--range", "1m:1m"])
+        verdict(f"closed {closed} exit code", result.code == 0, 0, f"{result.code} {result.errors}")
+        check(f"closed {closed} leaves what is outside the range", True, read_direct(path, 0, 64 * KIB) == before)
 
 
 def test_durable():
