@@ -75,28 +75,11 @@ struct LoadWorker: ~Copyable {
   }
 
   private mutating func runOneByOne(_ sink: Sink) {
+    guard let buffer = makeBuffer(), let deadline = control.waitForBegin() else { return }
     var writer = AtomicWriter(target)
-    do throws(AtomicWriteError) {
-      var buffer = try AlignedBuffer(reserving: plan.blockBytes)
-      // SAFETY: the bytes are lent for the call.
-      unsafe buffer.withMutableBytes { unsafe LoadBlocks.fill($0, seed: plan.seed) }
-      guard let deadline = control.waitForBegin() else { return }
-      deadlineNanoseconds = deadline
-      writeOneByOne(&writer, &buffer, sink)
-      result.promise = writer.promise
-    } catch {
-      fail(error, at: plan.offsetBytes)
-    }
-  }
-
-  private mutating func writeOneByOne(
-    _ writer: inout AtomicWriter,
-    _ buffer: inout AlignedBuffer,
-    _ sink: Sink
-  ) {
     let durability: Durability = plan.durable == .each ? .onReturn : .none
     var before = HostProcess.monotonicNanoseconds
-    while remaining > 0, !control.shouldStop, before < deadlineNanoseconds {
+    while remaining > 0, !control.shouldStop, before < deadline {
       let offset = blocks.next()
       // SAFETY: the buffer has the bytes of a block.
       unsafe blocks.stamp(buffer.base, at: offset)
@@ -114,6 +97,20 @@ struct LoadWorker: ~Copyable {
       remaining -= 1
       record(now - before, sink)
       before = now
+    }
+    result.promise = writer.promise
+  }
+
+  /// What is written again and again; `nil` where there is no memory for it.
+  private mutating func makeBuffer() -> AlignedBuffer? {
+    do throws(AtomicWriteError) {
+      var buffer = try AlignedBuffer(reserving: plan.blockBytes)
+      // SAFETY: the bytes are lent for the call.
+      unsafe buffer.withMutableBytes { unsafe LoadBlocks.fill($0, seed: plan.seed) }
+      return buffer
+    } catch {
+      fail(error, at: plan.offsetBytes)
+      return nil
     }
   }
 
