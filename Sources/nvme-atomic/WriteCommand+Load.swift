@@ -64,6 +64,8 @@ extension WriteCommand {
   /// Whether flushes reach stable storage: `nil` where that is not known or nothing asks for it.
   private func isFlushed(_ plan: LoadPlan, _ target: AtomicTarget) throws(Failure) -> Bool? {
     if plan.durable == .none { return nil }
+    // FUA stays with its command, and Flush commands are shared only where they serve all of them.
+    if plan.durable == .each, writePath == .passthrough { return true }
     do throws(AtomicWriteError) {
       return try target.flushesReachStableStorage()
     } catch {

@@ -61,7 +61,7 @@ private struct NamespaceNodeFinder<System: Machine> {
     guard let target else { throw missing(report.path) }
     let disk = target.diskSysfs
     guard let nsid = sysfs.number(disk + "/nsid").flatMap(UInt32.init(exactly:)),
-      nsid == report.namespace?.nsid
+      nsid == report.commandNamespaceID
     else { throw Obstacle(clause: "the namespace id of \(target.diskNode) is not known") }
     let own = try node(target.sysfs)
     let range = target.isPartition ? try extent(target) : nil

@@ -182,6 +182,9 @@ extension TargetProbe {
       add(entry, origin: origin, above: pathEntry)
       noteSharing(entry)
     }
+    if ways.count > 1, report.limits.sharing == nil {
+      report.limits.sharing = "the namespace has several paths, and other hosts may have one too"
+    }
   }
 
   private mutating func add(_ entry: NamespaceEntry, origin: UInt64?, above: Int) {

@@ -52,6 +52,13 @@ public struct TargetReport: Sendable {
     identity == other.identity
   }
 
+  /// What the driver calls the namespace that the target lies on, by each of its paths.
+  var commandNamespaceID: UInt32? {
+    if let namespace { return namespace.nsid }
+    let numbers = Set(namespaces.map(\.namespace.nsid))
+    return numbers.count == 1 ? numbers.first ?? nil : nil
+  }
+
   /// What `RWF_ATOMIC` keeps whole.
   public var kernelPath: KernelPathLimits { KernelPathLimits(limits) }
   /// What one NVMe Write command keeps whole.

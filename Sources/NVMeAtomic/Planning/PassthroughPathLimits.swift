@@ -27,7 +27,7 @@ public struct PassthroughPathLimits: Hashable, Sendable {
         ? "commands go to a namespace, below every filesystem" : "not an NVMe namespace"
       return
     }
-    switch target.drive {
+    switch target.commandDrive {
     case .none, .unknown(.stacked):
       (available, maximumBytes) = (false, 0)
       reason = "not an NVMe namespace"
@@ -62,7 +62,7 @@ extension TargetLimits {
     if let passthroughUser { return .fails(.inUse(passthroughUser)) }
     if let passthroughObstacle { return .fails(.obstacle(passthroughObstacle)) }
     if !allowsShared {
-      if let fabric { return .unknown(.remote(transport: fabric)) }
+      if let fabric = commandFabric { return .unknown(.remote(transport: fabric)) }
       if let sharing { return .fails(.shared(sharing)) }
     }
     guard let transfer = transferLimitBytes(device) else {
@@ -73,7 +73,7 @@ extension TargetLimits {
 
   /// MDTS and what the driver takes in one command; `nil` when the latter is unknown.
   func transferLimitBytes(_ device: DeviceLimits) -> UInt64? {
-    guard let kilobytes = queue.maxHWSectorsKB else { return nil }
+    guard let kilobytes = commandTransferKB else { return nil }
     // NLB has 16 bits and is 0's-based (NVM Command Set Specification 1.2, section 3.2.6).
     let blocks = UInt64(device.logicalBlockSize.bytes) * 65536
     return min(device.maximumTransferBytes ?? .max, kilobytes.multipliedOrMax(by: 1024), blocks)

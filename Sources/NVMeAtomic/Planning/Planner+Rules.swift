@@ -9,7 +9,11 @@ extension Planner {
   }
 
   func knownDrive() throws(Objection) -> DeviceLimits {
-    switch target.drive {
+    try known(target.drive)
+  }
+
+  func known(_ drive: DriveKnowledge) throws(Objection) -> DeviceLimits {
+    switch drive {
     case .none: throw .refused(.noDrive)
     case .unknown(let fact): throw .missing(fact)
     case .known(let device): return device

@@ -145,7 +145,7 @@ public struct Planner: Sendable {
       [.namespace, .partition, .generic].contains(target.kind),
       else: .obstacle(PassthroughPathLimits(target).reason ?? "not an NVMe namespace")
     )
-    let device = try knownDrive()
+    let device = try known(target.commandDrive)
     let limit: UInt64
     switch target.passthroughLimit(device, allowsShared: request.allowsShared) {
     case .holds(let bytes): limit = bytes
@@ -169,7 +169,7 @@ public struct Planner: Sendable {
     _ device: DeviceLimits
   ) -> [Assumption] {
     var assumptions: [Assumption] = []
-    if let fabric = target.fabric {
+    if let fabric = target.commandFabric {
       let remote = "the namespace is remote (\(fabric))"
       assumptions += [.fabricsClaim(transport: fabric), .soleUser(target.sharing ?? remote)]
     } else if let sharing = target.sharing {

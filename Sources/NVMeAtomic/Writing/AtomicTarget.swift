@@ -64,8 +64,10 @@ public final class AtomicTarget: Sendable {
     allowsShared = allowingShared
     // Commands ask the drive itself, whatever the kernel was told of its cache.
     flushing =
-      path == .passthrough
-      ? .holds(PathPromise(backing: .hardware)) : Planner(report.limits).synchronizing
+      path != .passthrough
+      ? Planner(report.limits).synchronizing
+      : report.limits.flushServesAllCommands
+        ? .holds(PathPromise(backing: .hardware)) : .unknown(.paths)
     if path == .passthrough {
       let address = try TargetOpening.address(report, allowsShared: allowingShared)
       let claim = try TargetOpening.claim(report)
@@ -94,10 +96,10 @@ public final class AtomicTarget: Sendable {
     if isBlockDevice { try? opened.dropPages(offset: 0, count: 0) }
     // On a block device whose pages somebody else keeps in the page cache, the kernel falls back to
     // a buffered write, `RWF_ATOMIC` or not (`block/fops.c:blkdev_direct_write`). With `RWF_NOWAIT`
-    // it fails instead, and nothing is written. So would a plain write that is to be split.
+    // it fails instead, and nothing is written. Plain writes go without, as they may be split.
     route = OperationRoute(
       descriptor: opened.rawValue,
-      writeFlags: isBlockDevice && path != .plain ? .noWait : []
+      writeFlags: isBlockDevice ? .noWait : []
     )
     (claim, file) = (nil, OwnedFileBox(opened))
   }
@@ -211,7 +213,10 @@ public final class AtomicTarget: Sendable {
   /// Where nothing caches, a flush does nothing, and a durable write costs what any write costs.
   var gainsByFlushing: Bool {
     // What the kernel was told of the cache is nothing to commands of ours.
-    if path == .passthrough { return report.limits.drive.limits?.volatileWriteCache != false }
+    if path == .passthrough {
+      return report.limits.flushServesAllCommands
+        && report.limits.commandDrive.limits?.volatileWriteCache != false
+    }
     return report.limits.kind.isFile || report.limits.queue.writeBack != false
   }
 }
@@ -266,7 +271,7 @@ extension AtomicTarget {
     if overflow || end > UInt64(Int64.max) { throw .refused(.overflows) }
     // More than `MAX_RW_COUNT` ends short.
     guard path == .passthrough else { return 0x7fff_0000 }
-    guard let device = report.limits.drive.limits, let size = report.limits.sizeBytes,
+    guard let device = report.limits.commandDrive.limits, let size = report.limits.sizeBytes,
       let most = report.limits.transferLimitBytes(device)
     else { throw .missingFact(.size) }
     let block = UInt64(device.logicalBlockSize.bytes)

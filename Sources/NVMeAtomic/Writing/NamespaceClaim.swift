@@ -112,19 +112,17 @@ extension TargetLimits {
     var sharing: String?
     var transferKB: UInt64?
     var blockBytes: UInt64?
-    var isStacked: Bool
   }
 
   var passthroughFacts: PassthroughFacts {
     PassthroughFacts(
-      drive: drive,
+      drive: commandDrive,
       startBytes: startBytes,
       sizeBytes: sizeBytes,
-      fabric: fabric,
+      fabric: commandFabric,
       sharing: sharing,
-      transferKB: queue.maxHWSectorsKB,
-      blockBytes: queue.logicalBlockSize,
-      isStacked: stack != nil
+      transferKB: commandTransferKB,
+      blockBytes: queue.logicalBlockSize
     )
   }
 }

@@ -62,7 +62,7 @@ enum TargetOpening {
     let now = Probe().report(on: report.path)
     let (before, after) = (report.limits.passthroughFacts, now.limits.passthroughFacts)
     if now.isSameTarget(as: report), before == after { return }
-    if now.isSameTarget(as: report), case .unknown(let fact) = now.limits.drive,
+    if now.isSameTarget(as: report), case .unknown(let fact) = now.limits.commandDrive,
       case .identify = fact
     {
       throw .missingFact(fact)
@@ -94,7 +94,7 @@ enum TargetOpening {
       throw .refused(.obstacle(limits.reason ?? "not an NVMe namespace"))
     }
     let device: DeviceLimits
-    switch report.limits.drive {
+    switch report.limits.commandDrive {
     case .none: throw .refused(.noDrive)
     case .unknown(let fact): throw .missingFact(fact)
     case .known(let limits): device = limits
@@ -105,7 +105,7 @@ enum TargetOpening {
     case .holds: break
     }
     let block = UInt64(device.logicalBlockSize.bytes)
-    guard let nsid = report.namespace?.nsid else { throw .missingFact(.paths) }
+    guard let nsid = report.commandNamespaceID else { throw .missingFact(.paths) }
     guard let start = report.limits.startBytes else { throw .missingFact(.start) }
     guard start % block == 0 else {
       throw .refused(.misaligned(offsetBytes: start, alignmentBytes: block))

@@ -103,7 +103,8 @@ struct WriteAdmission: Sendable {
     try checkFileSizeLimit(endBytes: end)
     if path == .passthrough {
       // What is left to decide by the offset: blocks and lines, and for a vendor's bytes more.
-      guard let device = limits.drive.limits, device.powerFailSource != .vendor else { return }
+      guard let device = limits.commandDrive.limits, device.powerFailSource != .vendor
+      else { return }
       let block = UInt64(device.logicalBlockSize.bytes)
       return remember(length, alignment: block, device.powerFailBoundary, promise)
     }

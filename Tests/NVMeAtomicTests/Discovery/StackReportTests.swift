@@ -149,7 +149,10 @@ import Testing
     #expect(report.namespace?.paths == (paths == 1 ? 1 : nil))
     #expect(report.limits.tornFreeBytes == 16384)
     #expect(report.kernelPath.maximumBytes == 16384)
-    #expect(report.passthroughPath.maximumBytes == (paths == 1 ? 16384 : nil))
+    // Others may have a path too.
+    #expect(report.passthroughPath.maximumBytes == (paths == 1 ? 16384 : 0))
+    #expect(PassthroughPathLimits(report.limits, allowsShared: true).maximumBytes == 16384)
+    #expect(report.commandNamespaceID == 1)
   }
 
   /// Each path has its own transfer limit, and the drive may say other things to each controller.
@@ -165,6 +168,7 @@ import Testing
     let report = FixtureTarget("", "/dev/nvme0n1", world).report()
     #expect(report.namespaces.map { $0.drive.limits?.powerFailBytes } == [16384, 8192])
     #expect(report.limits.tornFreeBytes == 8192)
+    #expect(PassthroughPathLimits(report.limits, allowsShared: true).maximumBytes == 8192)
     #expect(report.findings.contains { $0.code == .pathsDisagree })
   }
 

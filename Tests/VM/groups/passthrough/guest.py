@@ -29,7 +29,7 @@ OVERWRITE = "--overwrite-existing-data"
 
 
 def main():
-    for part in (test_kernel, test_once, test_limits, test_loads, test_closed_output, test_durable, test_partition, test_in_use, test_opened, test_shared, test_fabric,
+    for part in (test_kernel, test_once, test_limits, test_loads, test_closed_output, test_durable, test_partition, test_in_use, test_opened, test_shared, test_several_paths, test_fabric,
                  test_page_caches, test_statuses, test_failed_flush, test_feature, test_format, test_removal, test_twins):
         with cell(part.__name__):
             part()
@@ -424,6 +424,36 @@ def test_shared():
     check("shared load", (200, "assumed"), (document["operations"], document["power_fail_atomic"]))
 
 
+def test_several_paths():
+    """Native multipath: the kernel chooses a path for each command, and the least of all counts, 8 KiB here."""
+    path = node("several")
+    disks = [disk for disk in glob.glob(f"/sys/block/{path[5:]}/device/nvme*/nvme*c*n*") if drives.read(f"{disk}/hidden") == "1"]
+    check("several: paths", 2, len(disks))
+    drives.write(f"/sys/block/{path[5:]}/device/iopolicy", "round-robin")
+    for target in (path, generic(path)):
+        refuses(f"several {target}, not told to", target, PLACE, 4096, "refused", reader=path)
+        for offset, length in ((PLACE, 8 * KIB), (PLACE + 512, 6 * KIB), (PLACE + 3 * 512, 512)):
+            writes(f"several {target} {length} at {offset}", target, offset, length, "--allow-shared", reader=path, kept="assumed")
+        refuses(f"several {target}, more", target, PLACE, 8 * KIB + 512, "exceeds-limit", "--allow-shared", reader=path)
+    # FUA stays with its command; a Flush command serves what its own controller has completed, and no other.
+    for engine, depth in (("sync", 1), ("io_uring", 1), ("io_uring", 16)):
+        for durable, expected in (("each", True), ("end", None), ("none", False)):
+            document = load(f"several {engine} {depth} {durable}", path, 8 * KIB, "--count", 300, "--engine", engine, "--queue-depth", depth,
+                            "--durable", durable, "--allow-shared", "--range", "0:4m")
+            check(f"several {engine} {depth} {durable}", (300, expected, "assumed"),
+                  tuple(document[key] for key in ("operations", "durable", "power_fail_atomic")))
+    process = begin(path, "--block-size", "8k", "--allow-shared", "--engine", "io_uring", "--queue-depth", "8")
+    weakest = min(disks, key=lambda disk: json.loads(succeed("nvme", "id-ctrl", "-o", "json", "/dev/" + disk.split("/")[-2]))["awupf"])
+    drives.write(f"/sys/class/nvme/{weakest.split('/')[-2]}/device/remove", "1")
+    output, errors = process.communicate(timeout=90)
+    document = json.loads(output)
+    verdict("several: a path that goes ends the load", process.returncode == 3, 3, f"{process.returncode} {errors.decode()}")
+    check("several: one line", 1, errors.count(b"\n"))
+    check("several: outcome", "unknown", (document["error"] or {}).get("outcome"))
+    writes("several: the path that is left keeps more", path, PLACE, 16 * KIB, "--allow-shared", kept="assumed")
+    refuses("several: and no more than that", path, PLACE, 16 * KIB + 512, "exceeds-limit", "--allow-shared")
+
+
 def test_fabric():
     """Behind nvme-loop: a namespace whose claim is a block size, and which other hosts can reach."""
     backing = node("gone")
@@ -522,7 +552,8 @@ def test_failed_flush():
 
 
 def begin(path, *options):
-    command = [*TOOL, "write", path, "--json", "--path", "passthrough", OVERWRITE, "--block-size", "16k", "--runtime", "60s", *options]
+    command = [*TOOL, "write", path, "--json", "--path", "passthrough", OVERWRITE, *([] if "--block-size" in options else ["--block-size", "16k"]),
+               "--runtime", "60s", *options]
     before = read_direct(path, 0, 16 * MIB)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     drives.wait_for(lambda: read_direct(path, 0, 16 * MIB) != before or process.poll() is not None, "the load's writes", 60)
@@ -549,7 +580,7 @@ def test_feature():
         process = begin(path, "--engine", engine, "--queue-depth", str(depth))
         changed = time.monotonic()
         succeed("nvme", "set-feature", controller, "-f", "0x0a", "-V", "1")
-        ended(f"Write Atomicity Normal switched off, {engine}", process, 2, "conflict", "not-written")
+        ended(f"Write Atomicity Normal switched off, {engine}", process, 3, "conflict", "unknown")
         verdict(f"noticed soon, {engine}", time.monotonic() - changed < 20, "20 seconds", time.monotonic() - changed)
         succeed("nvme", "set-feature", controller, "-f", "0x0a", "-V", "0")
 
