@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -31,14 +32,27 @@ static int result(int value) { return value < 0 ? -errno : value; }
 
 int nvmeatomic_open(const char *path, int flags) { return result(open(path, flags | O_CLOEXEC)); }
 
-int nvmeatomic_open_unnamed(const char *directory, unsigned mode) {
-  return result(open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
+int nvmeatomic_open_unnamed(const char *directory) {
+  return result(open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
 }
 
-int nvmeatomic_give_name(int descriptor, const char *path) {
+int nvmeatomic_open_unnamed_in(int directory) {
+  const int descriptor = openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (descriptor < 0) return -errno;
+  /* It will be opened again, whatever the process masks. */
+  if (fchmod(descriptor, 0600) == 0) return descriptor;
+  const int status = -errno;
+  close(descriptor);
+  return status;
+}
+
+int nvmeatomic_give_name(int descriptor, int directory, const char *name) {
   char unnamed[32];
+  const mode_t mask = umask(0);
+  umask(mask);
+  if (fchmod(descriptor, 0666 & ~mask) < 0) return -errno;
   snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", descriptor);
-  return result(linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+  return result(linkat(AT_FDCWD, unnamed, directory, name, AT_SYMLINK_FOLLOW));
 }
 
 int nvmeatomic_allocate(int descriptor, int64_t size) {

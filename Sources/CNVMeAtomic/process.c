@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -30,13 +32,51 @@ int nvmeatomic_block_signals(void) {
 }
 
 int nvmeatomic_occupy_standard_descriptors(void) {
-  int descriptor;
-  do {
-    descriptor = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (descriptor < 0) return -errno;
-  } while (descriptor <= STDERR_FILENO);
-  close(descriptor);
+  for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+    if (fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) continue;
+    /* The lowest that is free, which is this one. */
+    if (open("/dev/null", O_RDWR | O_CLOEXEC) < 0) return -errno;
+  }
   return 0;
+}
+
+static int argument_count;
+static char **arguments;
+
+/* The C library hands them to each constructor. Swift looks for them in /proc, if that is there. */
+__attribute__((constructor)) static void keep_arguments(int count, char **values) {
+  argument_count = count;
+  arguments = values;
+}
+
+int nvmeatomic_argument_count(void) { return argument_count; }
+
+const char *nvmeatomic_argument(int place) { return arguments[place]; }
+
+int nvmeatomic_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
+
+int nvmeatomic_reserve_memory(uint64_t bytes) {
+  struct sysinfo system;
+  if (sysinfo(&system) == 0 && bytes / system.mem_unit > system.totalram) return -ENOMEM;
+  void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return -errno;
+  munmap(memory, bytes);
+  return 0;
+}
+
+int nvmeatomic_has_descriptors(int count) {
+  int opened[32], number = 0, status = 0;
+  while (number < count && number < 32) {
+    opened[number] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    if (opened[number] < 0) {
+      status = -errno;
+      break;
+    }
+    number++;
+  }
+  while (number > 0) close(opened[--number]);
+  return status;
 }
 
 void nvmeatomic_ignore_file_size_signal(void) { signal(SIGXFSZ, SIG_IGN); }

@@ -5,6 +5,7 @@
 #include <linux/nvme_ioctl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct nvmeatomic_ring {
   struct io_uring ring;
@@ -128,7 +129,9 @@ int nvmeatomic_ring_drain(struct nvmeatomic_ring *ring, uint32_t consumed, uint3
   io_uring_cq_advance(&ring->ring, consumed);
   while (in_flight > 0) {
     const int status = io_uring_submit_and_wait(&ring->ring, 1);
-    if (status < 0 && status != -EINTR) return status;
+    /* The kernel lacks memory or room for the moment; nothing else can be done meanwhile. */
+    if (status == -EAGAIN || status == -EBUSY || status == -ENOMEM) usleep(1000);
+    else if (status < 0 && status != -EINTR) return status;
     const unsigned ready = io_uring_cq_ready(&ring->ring);
     io_uring_cq_advance(&ring->ring, ready);
     in_flight -= ready < in_flight ? ready : in_flight;

@@ -32,17 +32,30 @@ package struct OwnedFileDescriptor: ~Copyable {
   /// An unnamed regular file, which vanishes on close.
   ///
   /// The corresponding system call is `open(2)` with `O_TMPFILE`.
-  package init(unnamedFileIn directory: String, permissions: UInt32 = 0o600) throws(Errno) {
+  package init(unnamedFileIn directory: String) throws(Errno) {
     // SAFETY: the string is NUL-terminated and outlives the call.
-    rawValue = try kernelValue(unsafe nvmeatomic_open_unnamed(directory, permissions))
+    rawValue = try kernelValue(unsafe nvmeatomic_open_unnamed(directory))
   }
 
-  /// Gives an unnamed file a name that nothing has yet.
+  /// The same in a directory that is open.
+  package init(unnamedFileIn directory: borrowing OwnedFileDescriptor) throws(Errno) {
+    rawValue = try kernelValue(nvmeatomic_open_unnamed_in(directory.rawValue))
+  }
+
+  /// Takes a descriptor over that nobody else closes.
+  init(adopting rawValue: CInt) {
+    self.rawValue = rawValue
+  }
+
+  /// Gives an unnamed file a name that nothing has yet, and the permissions of any new file.
   ///
-  /// The corresponding system call is `linkat(2)`.
-  package func giveName(_ path: String) throws(Errno) {
+  /// The corresponding system calls are `fchmod(2)` and `linkat(2)`.
+  package func giveName(
+    _ name: String,
+    in directory: borrowing OwnedFileDescriptor
+  ) throws(Errno) {
     // SAFETY: the string is NUL-terminated and outlives the call.
-    _ = try kernelValue(unsafe nvmeatomic_give_name(rawValue, path))
+    _ = try kernelValue(unsafe nvmeatomic_give_name(rawValue, directory.rawValue, name))
   }
 
   /// Makes a file so long, with all its blocks. The corresponding call is `posix_fallocate(3)`.

@@ -57,6 +57,30 @@ public enum HostProcess {
     _ = try kernelValue(nvmeatomic_occupy_standard_descriptors())
   }
 
+  /// What the program was called with, its own name first; what is not UTF-8 is replaced, and told.
+  package static var arguments: (texts: [String], areUTF8: Bool) {
+    var (texts, areUTF8): ([String], Bool) = ([], true)
+    for place in 0..<nvmeatomic_argument_count() {
+      // SAFETY: as many C strings as were counted, which last as long as the process.
+      guard let argument = unsafe nvmeatomic_argument(place) else { break }
+      areUTF8 = unsafe areUTF8 && String(validatingCString: argument) != nil
+      unsafe texts.append(String(cString: argument))
+    }
+    return (texts, areUTF8)
+  }
+
+  /// Whether so much memory can be had, by address space and by what the machine has.
+  ///
+  /// The corresponding calls are `sysinfo(2)` and `mmap(2)`.
+  package static func checkMemory(byteCount: UInt64) throws(Errno) {
+    _ = try kernelValue(nvmeatomic_reserve_memory(byteCount))
+  }
+
+  /// Whether so many descriptors, 32 at most, can be opened. The corresponding call is `fcntl(2)`.
+  package static func checkDescriptors(count: Int32) throws(Errno) {
+    _ = try kernelValue(nvmeatomic_has_descriptors(count))
+  }
+
   /// The signal that asked for an end; 0 for none.
   package static var stopSignal: CInt { nvmeatomic_stop_signal() }
 

@@ -104,7 +104,10 @@ extension Failure {
     case .endOfFile(let size):
       (.io, "the file ends at \(size)", "read what is there")
     case .handleFailed:
-      (.io, "an earlier flush failed", "read everything back before writing again")
+      (
+        .io, "a flush failed before, or too many writes",
+        "open it anew, and read everything back before writing again"
+      )
     case .rangeUnknown:
       (.io, "an earlier write there failed", "read the range back before writing again")
     case .flushFailed(let cause):

@@ -11,13 +11,16 @@ enum Program {
       Terminal.printError("nvme-atomic: /dev/null: \(error)")
       Terminal.exit(ExitStatus.notDone)
     }
-    let arguments = CommandLine.arguments.dropFirst()
-    if !hasOnlyUTF8 {
+    // Not by Swift, which needs /proc for them, and repairs names to those of other files.
+    let (texts, areUTF8) = ProgramStart.arguments
+    let arguments = texts.dropFirst()
+    if texts.isEmpty { UsageFailure("the arguments are not known").end(arguments) }
+    if !areUTF8 {
       UsageFailure("an argument is not UTF-8, and would name something else").end(arguments)
     }
     if let run = ProbeRun(plain: arguments) { Terminal.exit(run.execute()) }
     do {
-      var command = try NVMeAtomicCommand.parseAsRoot()
+      var command = try NVMeAtomicCommand.parseAsRoot(Array(arguments))
       try command.run()
     } catch {
       if NVMeAtomicCommand.exitCode(for: error) == .validationFailure {
@@ -25,16 +28,6 @@ enum Program {
       }
       NVMeAtomicCommand.exit(withError: error)
     }
-  }
-
-  /// Swift repairs bytes that are no UTF-8: the name of another file comes of that.
-  private static var hasOnlyUTF8: Bool {
-    // SAFETY: as many C strings as arguments, which last as long as the process.
-    for place in 0..<Int(CommandLine.argc) {
-      guard let argument = unsafe CommandLine.unsafeArgv[place] else { return false }
-      if unsafe String(validatingCString: argument) == nil { return false }
-    }
-    return true
   }
 }
 

@@ -24,7 +24,7 @@ struct NewTarget: ~Copyable {
       return
     }
     do throws(Errno) {
-      let file = try NewFile(in: FilePath(name).removingLastComponent(), sizeBytes: size)
+      let file = try NewFile(FilePath(name), sizeBytes: size)
       path = file.path
       self.file = consume file
     } catch {
@@ -53,9 +53,14 @@ struct NewTarget: ~Copyable {
 
   private func giveName(_ file: borrowing NewFile) throws(Failure) {
     do throws(Errno) {
-      try file.giveName(name)
+      try file.giveName()
     } catch {
-      guard error == .fileExists else { throw Self.failure(name, error, nil) }
+      guard error == .fileExists else {
+        var failure = Self.failure(name, error, nil)
+        // It may have reached the disk where the folder is written at once.
+        if error == .ioError { failure.outcome = .unknown }
+        throw failure
+      }
       throw Self.failure(
         name,
         .conflict,

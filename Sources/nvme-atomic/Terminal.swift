@@ -38,17 +38,32 @@ enum Terminal {
 
   /// Writes a document as it is. A failure is returned, but for that of a reader that went away.
   static func write(_ document: String) -> Errno? {
-    do {
-      _ = try FileDescriptor.standardOutput.writeAll(document.utf8)
-      return nil
-    } catch {
-      return error as? Errno == .brokenPipe ? nil : error as? Errno ?? .ioError
+    let error = writeAll(document, to: .standardOutput)
+    return error == .brokenPipe ? nil : error
+  }
+
+  /// Waits where the descriptor does not.
+  private static func writeAll(_ text: String, to descriptor: FileDescriptor) -> Errno? {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+      do {
+        // SAFETY: the bytes outlive the call.
+        let written = unsafe try rest.withUnsafeBytes { unsafe try descriptor.write($0) }
+        rest = rest.dropFirst(written)
+      } catch Errno.resourceTemporarilyUnavailable {
+        var wanted = pollfd(fd: descriptor.rawValue, events: Int16(POLLOUT), revents: 0)
+        // SAFETY: one structure, which the call fills.
+        _ = unsafe poll(&wanted, 1, -1)
+      } catch {
+        return error as? Errno ?? .ioError
+      }
     }
+    return nil
   }
 
   /// For what is also told otherwise: nobody is left to tell of a closed pipe or a full disk.
   private static func write(_ text: String, to descriptor: FileDescriptor) {
-    _ = try? descriptor.writeAll(text.utf8)
+    _ = writeAll(text, to: descriptor)
   }
 }
 

@@ -12,20 +12,31 @@ extension WriteCommand {
 
   /// Carries it out; how the process is to end, `nil` for success.
   private func carryOutLoad(_ place: borrowing NewTarget) throws(Failure) -> ExitCode? {
+    ProgramStart.noteStopSignals()
     let report = try probe(place)
     let plan = try loadPlan(report)
     let promise = try promise(report, plan)
     let target = try openTarget(report)
     let isFlushed = try isFlushed(plan, target)
-    try place.giveName()
+    let run = LoadRun(plan, on: target)
+    try check(run)
     let range = WriteRequest.Range.everyPage(sizeBytes: UInt64(plan.blockBytes))
     if explain, !json { printVerdicts(report, range, durability(plan)) }
     let counter = DeviceWriteCounter(report, path: writePath)
     let before = counter?.unitsWhileIdle(target)
     let histograms = (0..<plan.threads).map { _ in LatencyHistogram() }
     let progress = LoadProgress(plan)
-    let result = LoadRun(plan, on: target).run(histograms.map(\.sink), progress: progress.tell)
+    var naming: Failure?
+    let result = run.run(
+      histograms.map(\.sink),
+      isWanted: {
+        do throws(Failure) { try place.giveName() } catch { naming = error }
+        return naming == nil
+      },
+      progress: progress.tell
+    )
     progress.end()
+    if let naming { throw naming }
     let summary = LoadSummary(
       plan,
       result,
@@ -52,13 +63,21 @@ extension WriteCommand {
     _ result: LoadResult
   ) -> Failure {
     var failure = failure(error)
-    if case .noResources = error { return failure }
+    if case .noResources = error, result.operations == 0 { return failure }
     failure.message = "at \(offset): \(failure.message)"
     guard result.operations > 0, failure.outcome == .notWritten else { return failure }
     failure.message += "; this write was not done, and \(result.operations) others were"
     failure.remedy = Failure.remedyOfLoad(error) ?? failure.remedy
     failure.outcome = .unknown
     return failure
+  }
+
+  private func check(_ run: LoadRun) throws(Failure) {
+    do throws(AtomicWriteError) {
+      try run.checkFirstWrite()
+    } catch {
+      throw failure(error)
+    }
   }
 
   /// Whether flushes reach stable storage: `nil` where that is not known or nothing asks for it.

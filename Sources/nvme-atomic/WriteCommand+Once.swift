@@ -11,6 +11,7 @@ extension WriteCommand {
       what: writePath == .plain
         ? "what this command writes at once" : "the largest atomic write here"
     )
+    try checkSize(end: at.bytes.addingReportingOverflow(UInt64(bytes.count)))
     // The limits as of now, but no other target: the input may have been waited for.
     let report = try probe(place)
     guard report.isSameTarget(as: before) else { throw failure(.targetChanged) }
@@ -27,6 +28,18 @@ extension WriteCommand {
     try Terminal.printReport(
       json ? document(receipt, report, range).rendered : WriteText(receipt, target).line,
       of: target
+    )
+  }
+
+  /// `--size` is what the file is to have, no less.
+  private func checkSize(end: (partialValue: UInt64, overflow: Bool)) throws(Failure) {
+    guard let size, end.overflow || end.partialValue > size.bytes else { return }
+    throw Failure(
+      target: target,
+      code: .exceedsLimit,
+      message: "the write ends beyond --size \(size.bytes)",
+      remedy: "give a larger --size, or write before its end",
+      outcome: .notWritten
     )
   }
 

@@ -106,6 +106,9 @@ struct WriteCommand: ParsableCommand {
     if allowShared, path != .passthrough {
       throw ValidationError("--allow-shared goes with --path passthrough.")
     }
+    if strict, path == .plain {
+      throw ValidationError("--strict asks for a promise, and --path plain gives none.")
+    }
     guard offsets.count <= 1, inputs.count <= 1 else {
       throw ValidationError("--at and --input are given once each: one command, one write.")
     }
@@ -128,6 +131,11 @@ struct WriteCommand: ParsableCommand {
 
   func run() throws {
     do throws(Failure) {
+      do throws(AtomicWriteError) {
+        try ProgramStart.checkDescriptors()
+      } catch {
+        throw failure(error)
+      }
       let place = try NewTarget(target, sizeBytes: size?.bytes)
       if load.isAsked { try runLoad(place) } else { try runOnce(place) }
     } catch {

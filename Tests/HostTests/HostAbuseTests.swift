@@ -96,12 +96,18 @@ struct HostAbuseTests {
   @Test(
     arguments: [
       ("ulimit -v 1000000", "--block-size 1m --engine io_uring --queue-depth 4096", "no memory"),
-      ("ulimit -v 1000000", "--block-size 16k --threads 60", "no thread"),
-      ("ulimit -n 12", "--block-size 16k --threads 20 --engine io_uring", "no ring"),
+      ("ulimit -v 100000", "--block-size 16k --threads 16 --engine io_uring", "no memory"),
+      ("ulimit -n 14", "--block-size 16k --threads 20 --engine io_uring", "no ring"),
       ("ulimit -n 4", "--block-size 16k", "no descriptor"),
     ]
   )
   func whatTheSystemLacksCostsNoWrite(limit: String, options: String, words: String) throws {
+    let made = HostRig.path("xfs/lacks-made")
+    let new = try shell(
+      "\(limit); exec $TOOL write '\(made)' --size 1m --runtime 1s --json \(options)"
+    )
+    #expect(new.status == 2, "\(new.errors)")
+    #expect(!FileManager.default.fileExists(atPath: made))
     try withFile("lacks") { file in
       let tool = try shell(
         "\(limit); exec $TOOL write '\(file)' --runtime 1s --json \(options)"
@@ -196,5 +202,98 @@ struct HostAbuseTests {
       #expect(tool.status == 0, "\(tool.errors)")
       #expect(try HostRig.contents(file)[..<16384].allSatisfy { $0 == 0x78 })
     }
+  }
+
+  /// A reader of the report that takes its time.
+  @Test func outputIsWaitedFor() throws {
+    try withFile("slow") { file in
+      let tool = try Tool(
+        program: "/usr/bin/python3",
+        [
+          "-c",
+          """
+          import json, os, subprocess, time
+          out, into = os.pipe()
+          os.set_blocking(into, False)
+          filled = 0
+          try:
+              while True: filled += os.write(into, b" " * 4096)
+          except BlockingIOError: pass
+          command = "\(Tool.path) write \(file) --block-size 16k --count 3 --json"
+          tool = subprocess.Popen(command.split(), stdout=into)
+          os.close(into)
+          time.sleep(0.5)
+          with os.fdopen(out, "rb") as pipe: text = pipe.read()
+          assert json.loads(text[filled:])["operations"] == 3
+          exit(tool.wait())
+          """,
+        ]
+      )
+      #expect(tool.status == 0, "\(tool.errors)")
+    }
+  }
+
+  /// Swift asks /proc for the arguments: without them a program does what it does without any.
+  @Test func withoutProcNothingIsMistaken() throws {
+    try withFile("proc") { file in
+      let tool = try Tool(
+        program: "/usr/bin/unshare",
+        [
+          "--mount", "/bin/bash", "-c",
+          "umount -l /proc; exec '\(Tool.path)' probe '\(file)' --page-size 1g --json",
+        ]
+      )
+      #expect(tool.status == 2, "\(tool.output)")
+      #expect(tool.output.contains("nvme-atomic-probe/1"))
+    }
+  }
+
+  @Test func aPlainWriteIsNoStrictOne() throws {
+    try withFile("strict") { file in
+      for options in ["--at 0 --input /dev/zero", "--block-size 16k --count 1"] {
+        let tool = try shell("$TOOL write '\(file)' --path plain --strict \(options)")
+        #expect(tool.status == 64)
+        #expect(tool.errors.contains("--path plain gives none"))
+      }
+      #expect(try HostRig.contents(file).allSatisfy { $0 == 0x5a })
+    }
+  }
+
+  /// As many threads as there may be are no slower to begin than to write.
+  @Test func manyThreadsBeginTogether() throws {
+    let file = try HostRig.makeFile("xfs/threads", byteCount: 1024 * 4096)
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let tool = try shell(
+      "timeout 60 $TOOL write '\(file)' --block-size 4k --threads 1024 --count 2048 --json"
+    )
+    #expect(tool.status == 0, "\(tool.errors)")
+    #expect(try tool.json()["operations"] as? Int == 2048)
+  }
+
+  /// A log elsewhere may cache what nobody flushes.
+  @Test func durabilityIsNotKnownWithALogElsewhere() throws {
+    let image = HostRig.path("xfs/log-elsewhere")
+    let tool = try shell(
+      """
+      truncate -s 400M '\(image)'
+      truncate -s 64M '\(image).log'
+      data=$(losetup --show --find '\(image)')
+      log=$(losetup --show --find '\(image).log')
+      mkfs.xfs -q -l logdev=$log $data
+      mkdir '\(image).folder'
+      mount -o logdev=$log $data '\(image).folder'
+      fallocate -l 1M '\(image).folder/file'
+      for durable in each end; do
+        $TOOL write '\(image).folder/file' --block-size 16k --count 3 --path plain \
+          --durable $durable --json
+      done
+      head -c 16384 /dev/zero |
+        $TOOL write '\(image).folder/file' --at 0 --input - --path plain --json
+      umount '\(image).folder'
+      losetup -d $data $log
+      rm -r '\(image)' '\(image).log' '\(image).folder'
+      """
+    )
+    #expect(tool.output.components(separatedBy: "\"durable\": null").count == 4, "\(tool)")
   }
 }

@@ -132,4 +132,71 @@ struct HostSizeTests {
     #expect(tool.errors.contains("leads nowhere"))
     #expect(!FileManager.default.fileExists(atPath: HostRig.path("xfs/nowhere")))
   }
+
+  /// The name is given where the file was made, and made durable there.
+  @Test(.enabled(if: HostRig.hasSoftwareAtomics, "no RWF_ATOMIC on XFS without hardware here"))
+  func theFolderIsTheOneOfTheBegin() throws {
+    let (first, second) = (HostRig.path("xfs/first"), HostRig.path("xfs/second"))
+    defer {
+      for folder in [first, second] { try? FileManager.default.removeItem(atPath: folder) }
+    }
+    let tool = try Tool(
+      program: "/bin/bash",
+      [
+        "-c",
+        """
+        mkdir '\(first)'
+        (sleep 0.5; head -c 16384 /dev/zero) |
+          '\(Tool.path)' write '\(first)/file' --at 0 --input - --size 256k &
+        sleep 0.2
+        mv '\(first)' '\(second)'
+        mkdir '\(first)'
+        wait $!
+        """,
+      ]
+    )
+    #expect(tool.status == 0, "\(tool.errors)")
+    #expect(size(first + "/file") == nil)
+    #expect(size(second + "/file") == 256 << 10)
+  }
+
+  @Test(.enabled(if: HostRig.hasSoftwareAtomics, "no RWF_ATOMIC on XFS without hardware here"))
+  func itIsNoLongerThanAsked() throws {
+    let file = HostRig.path("xfs/short")
+    let bytes = [UInt8](repeating: 1, count: 16384)
+    for (offset, size) in [("0", "5"), ("16k", "16k"), ("16k", "31k")] {
+      let tool = try Tool(
+        "write",
+        file,
+        "--at",
+        offset,
+        "--input",
+        "-",
+        "--size",
+        size,
+        input: bytes
+      )
+      #expect(tool.status == 2)
+      #expect(tool.errors.contains("ends beyond --size"))
+      #expect(self.size(file) == nil)
+    }
+  }
+
+  /// It is made with what any new file gets, whatever it had meanwhile.
+  @Test(
+    .enabled(if: HostRig.hasSoftwareAtomics, "no RWF_ATOMIC on XFS without hardware here"),
+    arguments: [("022", 0o644), ("027", 0o640), ("777", 0)]
+  )
+  func itHasThePermissionsOfANewFile(mask: String, permissions: Int) throws {
+    let file = HostRig.path("xfs/masked")
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let load = Self.load.joined(separator: " ")
+    let tool = try Tool(
+      program: "/bin/bash",
+      ["-c", "umask \(mask); exec '\(Tool.path)' write '\(file)' \(load)"]
+    )
+    #expect(tool.status == 0, "\(tool.errors)")
+    let attributes = try FileManager.default.attributesOfItem(atPath: file)
+    #expect(attributes[.posixPermissions] as? Int == permissions)
+  }
 }

@@ -28,9 +28,11 @@ extern const int nvmeatomic_O_APPEND;
 /* O_CLOEXEC is always added. In C because open(2) is variadic. */
 int nvmeatomic_open(const char *path, int flags);
 /* An unnamed regular file in a directory. In C because Glibc hides O_TMPFILE. */
-int nvmeatomic_open_unnamed(const char *directory, unsigned mode);
-/* Gives it a name that nothing has, by way of /proc. */
-int nvmeatomic_give_name(int descriptor, const char *path);
+int nvmeatomic_open_unnamed(const char *directory);
+int nvmeatomic_open_unnamed_in(int directory);
+/* Gives it a name in that directory that nothing has, by way of /proc, and the permissions that
+ * any new file gets. */
+int nvmeatomic_give_name(int descriptor, int directory, const char *name);
 /* Has all blocks of a file set aside. */
 int nvmeatomic_allocate(int descriptor, int64_t size);
 int nvmeatomic_close(int descriptor);
@@ -249,6 +251,15 @@ int nvmeatomic_block_signals(void);
 void nvmeatomic_ignore_file_size_signal(void);
 /* Opens /dev/null in the place of each of descriptors 0 to 2 that is closed: 0 or -errno. */
 int nvmeatomic_occupy_standard_descriptors(void);
+/* What the program was called with. */
+int nvmeatomic_argument_count(void);
+const char *nvmeatomic_argument(int place);
+/* pipe2(2) with O_CLOEXEC: 0 or -errno. */
+int nvmeatomic_pipe(int ends[2]);
+/* Whether so much memory could be had, by address space and what the machine has: 0 or -errno. */
+int nvmeatomic_reserve_memory(uint64_t bytes);
+/* Whether so many descriptors, 32 at most, could be opened: 0 or -errno. */
+int nvmeatomic_has_descriptors(int count);
 uint32_t nvmeatomic_effective_uid(void);
 /* RLIMIT_FSIZE in bytes, UINT64_MAX for none. */
 uint64_t nvmeatomic_file_size_limit(void);

@@ -19,16 +19,27 @@ package struct LoadRun: Sendable {
   ///
   /// - Parameters:
   ///   - sinks: One for each thread, called on that thread.
+  ///   - isWanted: Called once, when every thread has what it needs and none has written yet; the
+  ///     run ends there with false.
   ///   - progress: Called about four times a second with the writes done and the nanoseconds gone.
   /// - Returns: What was done, also where that was less than asked.
-  package func run(_ sinks: [Sink], progress: (UInt64, UInt64) -> Void) -> LoadResult {
+  package func run(
+    _ sinks: [Sink],
+    isWanted: () -> Bool = { true },
+    progress: (UInt64, UInt64) -> Void
+  ) -> LoadResult {
     HostProcess.catchStopSignals()
-    let control = LoadControl()
     let results = LoadResults()
     var start: Start?
-    let failure = runThreads(from: 0, control, results, sinks) {
-      start = begin(control, results)
-      if let start { watch(control, results, progress, from: start.nanoseconds) }
+    var failure: AtomicWriteError?
+    do throws(AtomicWriteError) {
+      let control = try prepare()
+      failure = runThreads(from: 0, control, results, sinks) {
+        start = begin(control, isWanted)
+        if let start { watch(control, results, progress, from: start.nanoseconds) }
+      }
+    } catch {
+      failure = error
     }
     var total = results.total
     if let failure { total.fail(failure, atBytes: plan.offsetBytes) }
@@ -41,6 +52,35 @@ package struct LoadRun: Sendable {
     }
     total.isInterrupted = HostProcess.stopSignal != 0
     return total
+  }
+
+  /// Whether the first write would be admitted. Nothing is written.
+  package func checkFirstWrite() throws(AtomicWriteError) {
+    var admission = WriteAdmission(
+      target,
+      durability: plan.durable == .each ? .onReturn : .none,
+      isStrict: plan.isStrict
+    )
+    try admission.admit(offset: plan.offsetBytes, length: UInt64(plan.blockBytes))
+  }
+
+  /// What all threads share. Most of what they will ask for is asked for first, as small pieces of
+  /// memory that are missing later would end the process.
+  private func prepare() throws(AtomicWriteError) -> LoadControl {
+    // A stack, an arena, bookkeeping; for each place a buffer, the entries of a ring and more.
+    let place = UInt64(plan.blockBytes) + 4096
+    let thread = (10 << 20) + UInt64(plan.depth).multipliedOrMax(by: place)
+    let count = UInt64(plan.threads).multipliedOrMax(by: thread).addingOrMax(64 << 20)
+    do throws(Errno) {
+      try HostProcess.checkMemory(byteCount: count)
+    } catch {
+      throw .noResources(.memory, SystemError(error))
+    }
+    do throws(Errno) {
+      return try LoadControl()
+    } catch {
+      throw .noResources(.descriptor, SystemError(error))
+    }
   }
 
   /// The clocks before the first write.
@@ -77,13 +117,16 @@ package struct LoadRun: Sendable {
     }
   }
 
-  /// Lets all threads write at once, when each has what it needs; `nil` where one has not, or a
-  /// signal came first.
-  private func begin(_ control: LoadControl, _ results: LoadResults) -> Start? {
-    while control.readyThreads < plan.threads {
+  /// Lets all threads write at once, when each has what it needs; `nil` where one has not, where a
+  /// signal came first, or where the run is not wanted any more.
+  private func begin(_ control: LoadControl, _ isWanted: () -> Bool) -> Start? {
+    while control.readyThreads < plan.threads, !control.shouldStop {
       if HostProcess.stopSignal != 0 { control.stop() }
-      if control.shouldStop { return nil }
       HostProcess.pause(milliseconds: 1)
+    }
+    if HostProcess.stopSignal != 0 || control.shouldStop || !isWanted() {
+      control.stop()
+      return nil
     }
     let start = Start()
     let (deadline, overflow) = start.nanoseconds.addingReportingOverflow(

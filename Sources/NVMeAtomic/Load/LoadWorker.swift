@@ -1,5 +1,6 @@
 import LinuxIO
 import Synchronization
+import SystemPackage
 
 /// What the threads of a load share.
 ///
@@ -10,6 +11,9 @@ final class LoadControl: Sendable {
   private let ready = Atomic(0)
   /// 0 before the begin.
   private let deadline = Atomic<UInt64>(0)
+  private let gate: Gate
+
+  init() throws(Errno) { gate = try Gate() }
 
   /// A signal or a failure.
   var shouldStop: Bool { isStopped.load(ordering: .relaxed) }
@@ -17,12 +21,17 @@ final class LoadControl: Sendable {
   /// Threads that have what they need, and wait for the begin.
   var readyThreads: Int { ready.load(ordering: .acquiring) }
 
-  func stop() { isStopped.store(true, ordering: .relaxed) }
+  func stop() {
+    isStopped.store(true, ordering: .relaxed)
+    gate.open()
+  }
+
   func count(_ operations: Int) { done.wrappingAdd(UInt64(operations), ordering: .relaxed) }
 
   /// Lets all threads begin.
   func begin(deadlineNanoseconds: UInt64) {
     deadline.store(max(deadlineNanoseconds, 1), ordering: .releasing)
+    gate.open()
   }
 
   /// Waits for the begin.
@@ -30,12 +39,9 @@ final class LoadControl: Sendable {
   /// - Returns: When to stop; `nil` where the run has ended before.
   func waitForBegin() -> UInt64? {
     ready.wrappingAdd(1, ordering: .acquiringAndReleasing)
-    while true {
-      if shouldStop { return nil }
-      let deadline = deadline.load(ordering: .acquiring)
-      if deadline > 0 { return deadline }
-      HostProcess.pause(milliseconds: 1)
-    }
+    gate.wait()
+    let deadline = deadline.load(ordering: .acquiring)
+    return deadline == 0 || shouldStop ? nil : deadline
   }
 }
 

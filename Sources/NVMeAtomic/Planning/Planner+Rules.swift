@@ -195,6 +195,8 @@ extension Planner {
         if type == "ext4" {
           try checkBarriers(filesystem)
           try checkJournalIsHere(filesystem)
+        } else if filesystem.externalLog != false || filesystem.realtime != false {
+          throw .missing(.filesystem(filesystem.undescribedKind))
         }
       }
       return PathPromise(backing: .unknown, assumptions: try checkFlushed())

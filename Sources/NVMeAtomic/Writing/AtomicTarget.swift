@@ -87,7 +87,7 @@ public final class AtomicTarget: Sendable {
     }
     let opened = try TargetOpening.open(report)
     try TargetOpening.checkLimits(report)
-    if path != .plain { try TargetOpening.checkStack(of: opened, report) }
+    try TargetOpening.checkStack(of: opened, report, path)
     let isBlockDevice = report.kind?.isBlockDevice == true
     if isBlockDevice, !overwritingExistingData {
       try TargetOpening.checkSignature(of: opened, report)
@@ -236,7 +236,11 @@ extension AtomicTarget {
       return .flushFailed(cause)
     case .result(let result):
       let error = writeError(result, requestedBytes: Int(length), isDurable: isDurable)
-      if error.outcome == .unknown { noteUnknown(offset: offset, length: length) }
+      if error.outcome == .unknown {
+        noteUnknown(offset: offset, length: length)
+        // What has failed may be the flush of others too. A command's own FUA is none.
+        if isDurable, path != .passthrough { close(Self.cause(result)) }
+      }
       claim?.expire()
       return error
     }

@@ -17,8 +17,6 @@ import SystemPackage
 /// an `async` function does, it is not to be made with `staysOnThread`. When it goes, it waits for
 /// what is on its way.
 public struct AtomicWriteQueue: ~Copyable {
-  /// What is written to, which other queues and writers may share.
-  public let openTarget: AtomicTarget
   var engine: WriteEngine<RingStorage>
   // After the engine, so that nothing is on its way when buffers are freed.
   var buffers: InFlightBuffers
@@ -28,6 +26,9 @@ public struct AtomicWriteQueue: ~Copyable {
   private let isRegistered: Bool
   let isDurable: Bool
   private var admission: WriteAdmission
+  // After the engine too, so that it is held and open until nothing is on its way.
+  /// What is written to, which other queues and writers may share.
+  public let openTarget: AtomicTarget
 
   /// Makes a queue on a target that is open.
   ///

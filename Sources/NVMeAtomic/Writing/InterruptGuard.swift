@@ -19,4 +19,19 @@ package enum ProgramStart {
   package static func secure() throws(Errno) {
     try HostProcess.secureStandardDescriptors()
   }
+
+  /// What the program was called with, its own name first; what is not UTF-8 is replaced, and told.
+  package static var arguments: (texts: [String], areUTF8: Bool) { HostProcess.arguments }
+
+  /// From now on SIGINT, SIGTERM and SIGHUP end nothing, and are noted for a load to end by.
+  package static func noteStopSignals() { HostProcess.catchStopSignals() }
+
+  /// Whether a probe and a write find the descriptors that they want: without them they find less.
+  package static func checkDescriptors() throws(AtomicWriteError) {
+    do throws(Errno) {
+      try HostProcess.checkDescriptors(count: 8)
+    } catch {
+      throw .noResources(.descriptor, SystemError(error))
+    }
+  }
 }

@@ -5,17 +5,24 @@ package import SystemPackage
 /// not even where the process is ended, and nobody else's file can be mistaken for it.
 package struct NewFile: ~Copyable {
   private let file: OwnedFileDescriptor
+  /// That the name will be in, whatever the path to it leads to by then.
   private let folder: OwnedFileDescriptor
+  private let name: String
 
   /// Makes one in a folder, with all its blocks, on stable storage.
   ///
   /// - Throws: `EOPNOTSUPP` or `EISDIR` where the filesystem has no such files.
-  package init(in folder: FilePath, sizeBytes: Int64) throws(Errno) {
-    let path = folder.isEmpty ? "." : folder.string
-    let folder = try OwnedFileDescriptor(opening: path, .readOnly)
-    let file = try OwnedFileDescriptor(unnamedFileIn: path, permissions: 0o666)
+  package init(_ path: FilePath, sizeBytes: Int64) throws(Errno) {
+    guard let name = path.lastComponent, name.kind == .regular else { throw .isDirectory }
+    let parent = path.removingLastComponent()
+    let folder = try OwnedFileDescriptor(
+      opening: parent.isEmpty ? "." : parent.string,
+      .readOnly
+    )
+    let file = try OwnedFileDescriptor(unnamedFileIn: folder)
     try file.allocate(byteCount: sizeBytes)
     try file.synchronize()
+    self.name = name.string
     self.folder = folder
     self.file = file
   }
@@ -23,15 +30,16 @@ package struct NewFile: ~Copyable {
   /// A path that leads to it as long as it lives, in this process.
   package var path: String { "/proc/self/fd/\(file.rawValue)" }
 
-  /// Gives it a name, by which it stays.
+  /// Gives it its name, by which it stays.
   ///
   /// - Throws: `EEXIST` where something has that name; it has none then.
-  package func giveName(_ path: String) throws(Errno) {
-    try file.giveName(path)
+  package func giveName() throws(Errno) {
+    try file.giveName(name, in: folder)
   }
 
   /// Makes the name survive a power failure.
   package func synchronizeName() throws(Errno) {
+    try file.synchronize()
     try folder.synchronize()
   }
 }

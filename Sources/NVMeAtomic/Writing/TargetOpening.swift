@@ -31,8 +31,10 @@ enum TargetOpening {
   private static func change(_ now: TargetReport) throws(AtomicWriteError) -> AtomicWriteError {
     do throws(Errno) {
       _ = try OwnedFileDescriptor(opening: "/proc/self/stat", .readOnly)
-    } catch {
+    } catch  where [.tooManyOpenFiles, .tooManyOpenFilesInSystem].contains(error) {
       throw .noResources(.descriptor, SystemError(error))
+    } catch {
+      return .targetChanged
     }
     if let error = now.error { throw .target(error) }
     return .targetChanged
@@ -41,13 +43,15 @@ enum TargetOpening {
   /// What `write` needs to stay out of the page cache, not every layer offers.
   static func checkStack(
     of descriptor: borrowing OwnedFileDescriptor,
-    _ report: TargetReport
+    _ report: TargetReport,
+    _ path: WritePath
   ) throws(AtomicWriteError) {
     guard let stack = report.limits.stack, report.kind?.isBlockDevice == true else { return }
     // Linux 6.15 to 6.17 pass RWF_NOWAIT on to the members of a mirror, and what a member then
     // refuses for the moment counts as written (`drivers/md/raid1-10.c`).
     let takesNoWait = try openErrors(report) { () throws(Errno) in try descriptor.takesNoWait() }
-    guard takesNoWait, !stack.layers.contains(where: \.isMirrored) else {
+    // io_uring tries that by itself first, for plain writes too.
+    guard takesNoWait || path == .plain, !stack.layers.contains(where: \.isMirrored) else {
       throw .refused(
         .obstacle(
           "a layer below takes no RWF_NOWAIT, without which the kernel may write through the page "

@@ -475,6 +475,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
       aloneCount += 1
       return
     }
+    if operation.isDurable, result.mayBeOfAFlush { failFlush(result) }
     end(slot, .result(result))
   }
 
@@ -556,16 +557,17 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   private mutating func endFlush(_ result: StorageResult) {
     isFlushing = false
-    if result.isAll(of: 0) {
-      for slot in 0..<depth where places[slot].state == .beingFlushed { end(slot, nil) }
-      return
-    }
-    // A later flush that succeeds says nothing of what was written before this one failed.
+    if !result.isAll(of: 0) { failFlush(result) }
+    // Or another one has failed since it began.
+    let failure = flushFailure.map { WriteFailure.flush($0) }
+    for slot in 0..<depth where places[slot].state == .beingFlushed { end(slot, failure) }
+  }
+
+  /// A later flush that succeeds says nothing of what was written before this one failed.
+  private mutating func failFlush(_ result: StorageResult) {
     flushFailure = result
     writtenCount = 0
-    for slot in 0..<depth where [.beingFlushed, .written].contains(places[slot].state) {
-      end(slot, .flush(result))
-    }
+    for slot in 0..<depth where places[slot].state == .written { end(slot, .flush(result)) }
   }
 }
 
@@ -584,6 +586,17 @@ extension StorageResult {
     case .complete: true
     case .bytes(let count): count == byteCount
     case .host, .device: false
+    }
+  }
+}
+
+extension StorageResult {
+  /// Whether a write that was to be durable at once may have failed in the flush after it, and so
+  /// for others too. A command's own FUA is no flush.
+  fileprivate var mayBeOfAFlush: Bool {
+    switch self {
+    case .host(let errno): ![.invalidArgument, .resourceTemporarilyUnavailable].contains(errno)
+    case .bytes, .complete, .device: false
     }
   }
 }
