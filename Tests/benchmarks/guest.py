@@ -23,7 +23,7 @@ def main():
     cached = remote("cached", serial("cached"))
     for module in ("sd_mod", "virtio_scsi"):
         succeed("modprobe", module)
-    fua = remote("fua", drives.wait_for(lambda: next(iter(glob.glob("/sys/block/sd*")), None), "the SCSI disk").split("/")[-1])
+    fua, model = (remote(name, drives.wait_for(lambda: scsi(name), f"the SCSI disk {name}")) for name in ("fua", "model"))
     late = remote("slow", slow(serial("slow"), SLOW_FLUSH))
     with open(fast, "r+b") as device:
         device.write(os.urandom(1 << 20) * 200)
@@ -42,6 +42,8 @@ def main():
         "durable, depth 32": (cached, cached, [*kernel, "--ioengine=io_uring", "--iodepth=32", "--sync=dsync"], [*ring, "32", *each]),
         "FUA, depth 1": (fua, fua, [*kernel, "--ioengine=pvsync2", "--sync=dsync"], [*sync, *each]),
         "FUA, depth 32": (fua, fua, [*kernel, "--ioengine=io_uring", "--iodepth=32", "--sync=dsync"], [*ring, "32", *each]),
+        "model, depth 1": (model, model, [*kernel, "--ioengine=pvsync2", "--sync=dsync"], [*sync, *each]),
+        "model, depth 32": (model, model, [*kernel, "--ioengine=io_uring", "--iodepth=32", "--sync=dsync"], [*ring, "32", *each]),
         "slow flush, depth 1": (late, late, [*kernel, "--ioengine=pvsync2", "--sync=dsync"], [*sync, *each]),
         "slow flush, depth 32": (late, late, [*kernel, "--ioengine=io_uring", "--iodepth=32", "--sync=dsync"],
                                  [*ring, "32", *each]),
@@ -74,6 +76,15 @@ def slow(disk, milliseconds):
             image.write(bytes(1 << 20))
         os.fsync(image.fileno())
     return succeed("losetup", "--find", "--show", "--direct-io=on", "--sector-size", "16384", "/writable/slow/image").strip().split("/")[-1]
+
+
+def scsi(name):
+    """By its serial number, in page 80h of the vital product data."""
+    for page in glob.glob("/sys/block/sd*/device/vpd_pg80"):
+        with open(page, "rb") as file:
+            if file.read()[4:].decode().strip() == name:
+                return page.split("/")[3]
+    return None
 
 
 def serial(name):
