@@ -1,7 +1,10 @@
 import CAllocationCounter
 import Foundation
-import NVMeAtomic
+import LinuxIO
+import SystemPackage
 import Testing
+
+@testable import NVMeAtomic
 
 /// After the first write of a length none asks for memory, on any path.
 @Suite(
@@ -76,5 +79,47 @@ struct HostAllocationTests {
         #expect(failures == 0)
       }
     }
+  }
+
+  /// Commands of the library's own, by ring and by system call, without a drive: /dev/null ends
+  /// each by a ring well (`drivers/char/mem.c:uring_cmd_null`) and refuses each ioctl.
+  @Test(arguments: [1, 32])
+  func commandsAllocateNothing(depth: Int) throws {
+    let null = try OwnedFileDescriptor(opening: "/dev/null", .readWrite)
+    let route = OperationRoute(
+      generic: null.rawValue,
+      NamespaceAddress(nsid: 1, firstBlock: 0, blockShift: 9)
+    )
+    let region = try BufferRegion(pieces: depth, pieceByteCount: Self.page)
+    var ring = try RingStorage(route, depth: depth, staysOnThread: false)
+    try ring.register(region.bytes)
+    var queue = WriteEngine(ring, .init(durability: depth == 1 ? .single : .shared))
+    let single = SyscallStorage(route)
+    var command = StorageOperation(.atomicWrite, token: 0)
+    command.byteCount = UInt32(Self.page)
+    var (done, refused) = (0, 0)
+    func write(_ count: Int) throws {
+      for number in 0..<count {
+        while !queue.hasRoom { if try queue.next()?.failure == nil { done += 1 } }
+        let slot = queue.nextSlot
+        try queue.begin(
+          inSlot: slot,
+          region.memory(ofPiece: slot),
+          byteCount: Self.page,
+          atBytes: UInt64(number % 64 * Self.page),
+          isRegistered: true
+        )
+        command.memory = region.memory(ofPiece: 0)
+        if single.perform(command).value == -ENOTTY { refused += 1 }
+      }
+      while let ended = try queue.next() { if ended.failure == nil { done += 1 } }
+    }
+    try write(2 * depth)
+    let before = allocation_count()
+    (done, refused) = (0, 0)
+    try write(100)
+    #expect(allocation_count() == before)
+    #expect(done == 100)
+    #expect(refused == 100)
   }
 }
