@@ -53,6 +53,16 @@ let package = Package(
       dependencies: ["LinuxIO", system],
       swiftSettings: strict
     ),
+    .target(
+      name: "Simulation",
+      dependencies: ["NVMeAtomic", "LinuxIO", system],
+      swiftSettings: strict
+    ),
+    .executableTarget(
+      name: "crash-explorer",
+      dependencies: ["Simulation"],
+      swiftSettings: strict
+    ),
     .executableTarget(
       name: "nvme-atomic",
       dependencies: [
@@ -76,6 +86,11 @@ let package = Package(
     .testTarget(
       name: "ClientTests",
       dependencies: ["NVMeAtomic"],
+      swiftSettings: tests
+    ),
+    .testTarget(
+      name: "SimulationTests",
+      dependencies: ["Simulation", "NVMeAtomic"],
       swiftSettings: tests
     ),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),

@@ -10,8 +10,8 @@ import SystemPackage
 /// kept out of one batch where the kernel would join and refuse them. With
 /// ``Durability/onReturn`` and several places writes either share flushes, each told by ``next()``
 /// only after a flush that began after its own end, or each carries `RWF_DSYNC` or FUA: the queue
-/// times both and keeps to the faster one. With one place each carries `RWF_DSYNC` or FUA, as it
-/// does where nothing below caches writes.
+/// times both and keeps to the faster one. With one place, or strictly, each carries `RWF_DSYNC` or
+/// FUA, as it does where nothing below caches writes.
 ///
 /// One task or thread uses it at a time; where it may be handed on to another, as any suspension of
 /// an `async` function does, it is not to be made with `staysOnThread`. When it goes, it waits for
@@ -39,7 +39,9 @@ public struct AtomicWriteQueue: ~Copyable {
   ///   - bufferBytes: Where given, the queue owns so many buffers as it has places, each of so many
   ///     bytes, for ``takeBuffer()``. On the passthrough path they are registered with the ring,
   ///     where the kernel has room for that.
-  ///   - isStrict: Refuses writes whose promise would rest on an assumption.
+  ///   - isStrict: Refuses writes whose promise would rest on an assumption. Durable ones carry
+  ///     `RWF_DSYNC` or FUA each: one that waits for a shared flush is in a cache meanwhile, where
+  ///     it is expected, not specified, to stay whole.
   ///   - staysOnThread: Promises that the thread that makes the queue is the only one to use it and
   ///     to let it go, which saves the kernel work (`IORING_SETUP_SINGLE_ISSUER`). On any other
   ///     thread writes fail, and letting it go while writes are on their way ends the process:
@@ -69,7 +71,7 @@ public struct AtomicWriteQueue: ~Copyable {
     let rule: WriteEngine<RingStorage>.DurabilityRule =
       if durability == .none {
         .none
-      } else if depth > 1, target.gainsByFlushing {
+      } else if depth > 1, target.gainsByFlushing, !isStrict {
         .faster(window: 4 * depth)
       } else {
         .single

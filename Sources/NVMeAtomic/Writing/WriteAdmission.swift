@@ -4,7 +4,7 @@ import LinuxIO
 /// the same length: what holds for every page of a length is then decided by a few comparisons.
 ///
 /// Never more generous than ``Planner``: what is not remembered is asked anew.
-struct WriteAdmission: Sendable {
+package struct WriteAdmission: Sendable {
   /// `MAX_RW_COUNT` (`include/linux/fs.h`), for pages of 4 KiB to 64 KiB: longer calls end short.
   private static let longestCall: UInt64 = 0x7fff_0000
 
@@ -25,7 +25,7 @@ struct WriteAdmission: Sendable {
   private var lines: AtomicBoundary?
   private var startBytes: UInt64 = 0
   /// Who keeps writes of the remembered length whole; `nil` for a plain write, which nobody does.
-  private(set) var promise: PathPromise?
+  package private(set) var promise: PathPromise?
   /// The verdict on readers, where it is the same for every write of the remembered length.
   private var untornOfEvery: PathVerdict?
 
@@ -46,7 +46,7 @@ struct WriteAdmission: Sendable {
   }
 
   /// By facts alone.
-  init(
+  package init(
     _ limits: TargetLimits,
     path: WritePath,
     durability: Durability,
@@ -62,7 +62,7 @@ struct WriteAdmission: Sendable {
 
   /// Lets the write pass, or says why not.
   @inline(always)
-  mutating func admit(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
+  package mutating func admit(offset: UInt64, length: UInt64) throws(AtomicWriteError) {
     guard length == lengthBytes, offset <= lastOffsetBytes, offset & misalignedBits == 0,
       lines?.contains(startBytes: startBytes &+ offset, lengthBytes: length) ?? true
     else { return try plan(offset: offset, length: length) }

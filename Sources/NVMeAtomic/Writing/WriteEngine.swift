@@ -1,24 +1,41 @@
-import LinuxIO
-import SystemPackage
+package import LinuxIO
+package import SystemPackage
 
 /// Keeps writes on their way, by the rules that no storage knows: what overlaps stays in order,
 /// what the kernel would join and refuse stays apart, and what is to be durable is told only after
 /// a flush that began after its own completion.
 ///
 /// One thread owns it. The memory of a write is the caller's until ``next()`` has told of it.
-struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
+package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// What the engine must know of its target beside the storage.
-  struct Rules {
-    var isAtomic = true
-    var durability = DurabilityRule.none
+  package struct Rules {
+    /// Whether each write is to be whole.
+    package var isAtomic = true
+    package var durability = DurabilityRule.none
     /// Neighbours in one batch would be joined and refused.
     var keepsNeighboursApart = false
     /// EAGAIN means that pages or a full queue were in the way. Of a command it is no such word.
     var triesAgain = true
+    /// Nanoseconds by which flushes are chosen; `nil` for the machine's clock.
+    var clock: (() -> UInt64)?
+
+    package init(
+      isAtomic: Bool = true,
+      durability: DurabilityRule = .none,
+      keepsNeighboursApart: Bool = false,
+      triesAgain: Bool = true,
+      clock: (() -> UInt64)? = nil
+    ) {
+      self.clock = clock
+      self.isAtomic = isAtomic
+      self.durability = durability
+      self.keepsNeighboursApart = keepsNeighboursApart
+      self.triesAgain = triesAgain
+    }
   }
 
   /// How writes become durable before they are told.
-  enum DurabilityRule {
+  package enum DurabilityRule: Sendable {
     case none
     /// Each write carries `RWF_DSYNC` or FUA.
     case single
@@ -29,14 +46,14 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   }
 
   /// The end of a write.
-  struct Ended {
-    var slot: Int
+  package struct Ended {
+    package var slot: Int
     /// `nil` when all of it was written, and is durable where that was asked for.
-    var failure: WriteFailure?
+    package var failure: WriteFailure?
   }
 
   /// Why a write was not begun.
-  enum BeginFailure: Error {
+  package enum BeginFailure: Error {
     /// io_uring itself failed.
     case ring(Errno)
     /// A write to the same bytes has failed, and was not told of yet.
@@ -108,7 +125,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   private static var flushToken: UInt32 { .max }
 
-  init(_ storage: consuming Storage, _ rules: Rules) {
+  package init(_ storage: consuming Storage, _ rules: Rules) {
     depth = storage.depth
     self.storage = storage
     self.rules = rules
@@ -129,15 +146,18 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     case .single: setFlushSharing(false)
     case .shared: setFlushSharing(true)
     case .faster(let window):
-      choice = FlushChoice(window: window, nanoseconds: HostProcess.monotonicNanoseconds)
+      choice = FlushChoice(
+        window: window,
+        nanoseconds: rules.clock?() ?? HostProcess.monotonicNanoseconds
+      )
       setFlushSharing(true)
     }
   }
 
   /// Writes that were begun and not told of.
-  var inFlightCount: Int { depth - freeCount }
+  package var inFlightCount: Int { depth - freeCount }
   /// Whether another write can be begun.
-  var hasRoom: Bool { freeCount > 0 }
+  package var hasRoom: Bool { freeCount > 0 }
 
   // MARK: Beginning
 
@@ -145,7 +165,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   ///
   /// - Precondition: ``hasRoom``.
   @inline(always)
-  mutating func begin(
+  package mutating func begin(
     inSlot slot: Int,
     _ memory: UnsafeMutableRawPointer,
     byteCount: Int,
@@ -241,7 +261,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 
   /// Waits for the next write to end, in whatever order they do; `nil` when none was begun.
   @inline(always)
-  mutating func next() throws(Errno) -> Ended? {
+  package mutating func next() throws(Errno) -> Ended? {
     let ended = try nextKept()
     if let ended { free(ended.slot) }
     return ended
@@ -292,7 +312,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// The slot of the next write to begin.
   ///
   /// - Precondition: ``hasRoom``.
-  var nextSlot: Int { Int(freeSlots[freeCount - 1]) }
+  package var nextSlot: Int { Int(freeSlots[freeCount - 1]) }
 
   /// Where the write in a slot begins, or began.
   func offset(inSlot slot: Int) -> UInt64 { places[slot].operation.offsetBytes }
@@ -364,7 +384,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// Makes durable all that has completed.
   ///
   /// - Precondition: Nothing else is on its way.
-  mutating func flush() -> StorageResult {
+  package mutating func flush() -> StorageResult {
     alone(StorageOperation(.flush, token: Self.flushToken))
   }
 
@@ -536,7 +556,9 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   @inline(never)
   private mutating func chooseFlushing(forSlot slot: Int) {
     guard var choice else { return }
-    if choice.endsWindow() { choice.endWindow(nanoseconds: HostProcess.monotonicNanoseconds) }
+    if choice.endsWindow() {
+      choice.endWindow(nanoseconds: rules.clock?() ?? HostProcess.monotonicNanoseconds)
+    }
     setFlushSharing(choice.sharesFlushes, forSlot: slot)
     self.choice = choice
   }
@@ -572,7 +594,7 @@ struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
 }
 
 /// Why a write is not known to have been done.
-enum WriteFailure: Error, Equatable {
+package enum WriteFailure: Error, Equatable {
   /// The kernel or the drive said so.
   case result(StorageResult)
   /// The flush that should have made it durable failed.
