@@ -80,7 +80,14 @@ public struct AtomicWriteQueue: ~Copyable {
     isDurable = durability == .onReturn
     self.region = region
     buffers = InFlightBuffers(places: depth)
-    admission = WriteAdmission(target, durability: durability, isStrict: isStrict)
+    var sharesFlushes = false
+    if case .faster = rule { sharesFlushes = true }
+    admission = WriteAdmission(
+      target,
+      durability: durability,
+      isStrict: isStrict,
+      sharesFlushes: sharesFlushes
+    )
     engine = WriteEngine(
       storage,
       .init(

@@ -13,6 +13,9 @@ package struct WriteAdmission: Sendable {
   private let durability: Durability
   private let isStrict: Bool
   private let allowsShared: Bool
+  /// Whether durable writes may wait for a flush that others share. Until then they are in a cache,
+  /// where nobody specifies that what has ended stays whole.
+  private let sharesFlushes: Bool
   /// No byte at or beyond this one may be written: `RLIMIT_FSIZE` would shorten the write.
   private var fileSizeLimitBytes = UInt64.max
 
@@ -32,14 +35,16 @@ package struct WriteAdmission: Sendable {
   init(
     _ target: AtomicTarget,
     durability: Durability,
-    isStrict: Bool
+    isStrict: Bool,
+    sharesFlushes: Bool = false
   ) {
     self.init(
       target.report.limits,
       path: target.path,
       durability: durability,
       isStrict: isStrict,
-      allowsShared: target.allowsShared
+      allowsShared: target.allowsShared,
+      sharesFlushes: sharesFlushes
     )
     // `generic_write_checks` cuts the write short after the check for `RWF_ATOMIC`.
     if target.report.kind == .file { fileSizeLimitBytes = HostProcess.fileSizeLimitBytes }
@@ -51,8 +56,11 @@ package struct WriteAdmission: Sendable {
     path: WritePath,
     durability: Durability,
     isStrict: Bool,
-    allowsShared: Bool
+    allowsShared: Bool,
+    sharesFlushes: Bool = false
   ) {
+    precondition(!(isStrict && sharesFlushes), "what waits for a shared flush rests on a cache")
+    self.sharesFlushes = sharesFlushes
     self.limits = limits
     self.path = path
     self.durability = durability
@@ -91,14 +99,7 @@ package struct WriteAdmission: Sendable {
       remember(length, alignment: UInt64(limits.statx?.dioOffsetAlign ?? 1), nil, nil)
       return
     }
-    promise = try AtomicWriter.promise(
-      for: range,
-      on: limits,
-      path: path,
-      durability: durability,
-      isStrict: isStrict,
-      allowsShared: allowsShared
-    )
+    promise = try self.promise(for: range)
     let (end, _) = offset.addingReportingOverflow(length)
     try checkFileSizeLimit(endBytes: end)
     if path == .passthrough {
@@ -109,17 +110,31 @@ package struct WriteAdmission: Sendable {
       return remember(length, alignment: block, device.powerFailBoundary, promise)
     }
     let page = WriteRequest.Range.everyPage(sizeBytes: length)
-    let everyPage = try? AtomicWriter.promise(
-      for: page,
+    let everyPage = try? promise(for: page)
+    if everyPage != nil, everyPage == promise {
+      remember(length, alignment: length, nil, promise)
+    }
+  }
+
+  private func promise(for range: WriteRequest.Range) throws(AtomicWriteError) -> PathPromise {
+    var promise = try AtomicWriter.promise(
+      for: range,
       on: limits,
       path: path,
       durability: durability,
       isStrict: isStrict,
       allowsShared: allowsShared
     )
-    if everyPage != nil, everyPage == promise {
-      remember(length, alignment: length, nil, promise)
+    // XFS moves blocks by its log, before which it flushes what was written elsewhere.
+    if sharesFlushes, promise.backing != .software, mayCache {
+      promise.assumptions.append(.volatileCacheKeepsWritesWhole)
     }
+    return promise
+  }
+
+  private var mayCache: Bool {
+    path == .passthrough
+      ? limits.commandDrive.limits?.volatileWriteCache != false : limits.mayCache
   }
 
   private mutating func remember(

@@ -269,7 +269,7 @@ def test_durable():
     counted = f"/sys/block/{path[5:]}/stat"
     before = drives.read(counted).split()
     for engine, depth in (("sync", 1), ("io_uring", 1), ("io_uring", 16)):
-        for durable, kept in (("each", "yes"), ("end", "assumed")):
+        for durable, kept in (("each", "yes" if depth == 1 else "assumed"), ("end", "assumed")):
             name = f"durable {durable} {engine} {depth}"
             document = load(name, path, 16 * KIB, "--count", 200, "--engine", engine, "--queue-depth", depth, "--durable", durable)
             check(name, (200, True, kept), tuple(document[key] for key in ("operations", "durable", "power_fail_atomic")))
