@@ -63,6 +63,13 @@ extension FixtureWorld {
     addVirtual("sda", DeviceNumber(major: 8, minor: 0), queue)
   }
 
+  /// A disk in memory, whose flushes end well.
+  package mutating func addRAMDisk() -> FixtureDisk {
+    var queue = FixtureQueue.withoutAtomicWrites
+    queue.writeCache = "write back"
+    return addVirtual("ram0", DeviceNumber(major: 1, minor: 0), queue)
+  }
+
   mutating func addVirtual(
     _ name: String,
     _ number: DeviceNumber,

@@ -121,6 +121,14 @@ extension FixtureWorld {
   /// The path of the directory that ``addFiles(on:)`` makes.
   package static let directory = "/mnt/directory"
 
+  /// A loop device above a file that lives in memory.
+  package mutating func addLoopInMemory() -> FixtureDisk {
+    let loop = addLoop()
+    tree.addText(loop.sysfs + "/loop/backing_file", "/run/image\n")
+    addOther("/run/image", FixtureFileSystem.tmpfs.status(.regular, inode: 7, mount: 22))
+    return loop
+  }
+
   /// Mounts the filesystem at `/mnt`, with a file and a directory in it.
   package mutating func addFiles(on system: FixtureFileSystem) {
     addMount(

@@ -45,8 +45,14 @@ extension TargetProbe {
     default:
       addLayer(StackLayer(device: device.diskNode, kind: kind, queue: queue), at: place)
       note(.stacked(stackText(kind)))
+      // `drivers/block/brd.c` and `drivers/block/zram`.
+      if ["ram", "zram"].contains(where: device.diskName.hasPrefix) { noteMemory() }
       for name in sysfs.names(device.diskSysfs + "/slaves") { visitUnmapped(name, place) }
     }
+  }
+
+  private mutating func noteMemory() {
+    report.limits.stack?.livesInMemory = true
   }
 
   mutating func note(_ fact: MissingFact) {
@@ -192,6 +198,10 @@ extension TargetProbe {
     else { return }
     if status.kind == .blockDevice {
       return visit(status.representedDevice, place.below(from: 0, layer: nil))
+    }
+    let mounts = MountTable(sysfs.table("/proc/self/mountinfo") ?? "")
+    if let type = status.mountID.flatMap(mounts.mount)?.type, ["tmpfs", "ramfs"].contains(type) {
+      noteMemory()
     }
     var inner = place.below(from: 0, layer: nil)
     inner.parent = push(file, "file", start: nil, parents: [place.parent])

@@ -80,6 +80,7 @@ extension Planner {
 
   /// Whether flushes reach every drive below a stack that may cache writes.
   func checkStackFlushed(_ stack: StackLimits) throws(Objection) -> [Assumption] {
+    try require(!stack.livesInMemory, else: .noDrive)
     let caching = stack.foundations.filter { $0.drive.limits?.volatileWriteCache != false }
     // A layer that nothing is known of may cache by itself.
     if stack.doubt == nil, caching.isEmpty, !stack.foundations.isEmpty { return [] }
