@@ -104,6 +104,7 @@ extension FixtureTarget {
       .xfs(on: $0)
     },
     .file("xfs-on-loop-in-memory", device: { $0.addLoopInMemory() }) { .xfs(on: $0) },
+    .file("xfs-on-lost-loop", device: { $0.addLostLoop() }) { .xfs(on: $0) },
     .file("xfs-on-ram", device: { $0.addRAMDisk() }) { .xfs(on: $0) },
     .file("ext4-on-loop", device: { $0.addLoop() }) { .ext4(on: $0) },
     .file("ext4-on-dm", device: mapper) { .ext4(on: $0) },

@@ -47,12 +47,15 @@ extension FixtureWorld {
     return partition
   }
 
-  /// A loop device: a cache above its file that is flushed, unless told otherwise.
+  /// A loop device: a cache above its file on btrfs that is flushed, unless told otherwise.
   @discardableResult
   package mutating func addLoop(writeCache: String = "write back") -> FixtureDisk {
     var queue = FixtureQueue.withoutAtomicWrites
     queue.writeCache = writeCache
-    return addVirtual("loop0", DeviceNumber(major: 7, minor: 0), queue)
+    let loop = addVirtual("loop0", DeviceNumber(major: 7, minor: 0), queue)
+    addMount(id: 44, device: "0:44", at: "/images", type: "btrfs", source: "btrfs")
+    addImage(of: loop, "/images/loop", mount: 44)
+    return loop
   }
 
   /// A disk that is neither NVMe nor stacked.

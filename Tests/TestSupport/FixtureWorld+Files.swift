@@ -124,9 +124,21 @@ extension FixtureWorld {
   /// A loop device above a file that lives in memory.
   package mutating func addLoopInMemory() -> FixtureDisk {
     let loop = addLoop()
-    tree.addText(loop.sysfs + "/loop/backing_file", "/run/image\n")
-    addOther("/run/image", FixtureFileSystem.tmpfs.status(.regular, inode: 7, mount: 22))
+    addImage(of: loop, "/run/image", mount: 22)
     return loop
+  }
+
+  /// A loop device whose file has no name any more.
+  package mutating func addLostLoop() -> FixtureDisk {
+    let loop = addLoop()
+    tree.addText(loop.sysfs + "/loop/backing_file", "/images/gone (deleted)\n")
+    return loop
+  }
+
+  /// The file behind a loop device.
+  mutating func addImage(of loop: FixtureDisk, _ path: String, mount: UInt64) {
+    tree.addText(loop.sysfs + "/loop/backing_file", path + "\n")
+    addOther(path, FixtureFileSystem.tmpfs.status(.regular, inode: 7, mount: mount))
   }
 
   /// Mounts the filesystem at `/mnt`, with a file and a directory in it.

@@ -46,13 +46,18 @@ extension TargetProbe {
       addLayer(StackLayer(device: device.diskNode, kind: kind, queue: queue), at: place)
       note(.stacked(stackText(kind)))
       // `drivers/block/brd.c` and `drivers/block/zram`.
-      if ["ram", "zram"].contains(where: device.diskName.hasPrefix) { noteMemory() }
+      if ["ram", "zram"].contains(where: device.diskName.hasPrefix) { noteMemory(true) }
       for name in sysfs.names(device.diskSysfs + "/slaves") { visitUnmapped(name, place) }
     }
   }
 
-  private mutating func noteMemory() {
-    report.limits.stack?.livesInMemory = true
+  /// One layer in memory is enough, and one that could not be looked at leaves the doubt.
+  private mutating func noteMemory(_ isThere: Bool?) {
+    if isThere == true {
+      report.limits.stack?.livesInMemory = true
+    } else if isThere == nil, report.limits.stack?.livesInMemory == false {
+      report.limits.stack?.livesInMemory = nil
+    }
   }
 
   mutating func note(_ fact: MissingFact) {
@@ -195,14 +200,13 @@ extension TargetProbe {
     note(.stacked(stackText("loop")))
     guard let file = sysfs.text(device.diskSysfs + "/loop/backing_file"), place.depth < 16,
       let status = try? machine.status(of: file)
-    else { return }
+    else { return noteMemory(nil) }
     if status.kind == .blockDevice {
       return visit(status.representedDevice, place.below(from: 0, layer: nil))
     }
     let mounts = MountTable(sysfs.table("/proc/self/mountinfo") ?? "")
-    if let type = status.mountID.flatMap(mounts.mount)?.type, ["tmpfs", "ramfs"].contains(type) {
-      noteMemory()
-    }
+    let type = status.mountID.flatMap(mounts.mount)?.type
+    noteMemory(type.map { ["tmpfs", "ramfs"].contains($0) })
     var inner = place.below(from: 0, layer: nil)
     inner.parent = push(file, "file", start: nil, parents: [place.parent])
     if status.device.major != 0 { visit(status.device, inner) }

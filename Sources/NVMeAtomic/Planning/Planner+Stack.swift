@@ -80,7 +80,10 @@ extension Planner {
 
   /// Whether flushes reach every drive below a stack that may cache writes.
   func checkStackFlushed(_ stack: StackLimits) throws(Objection) -> [Assumption] {
-    try require(!stack.livesInMemory, else: .noDrive)
+    guard let livesInMemory = stack.livesInMemory else {
+      throw .missing(.layer("what lies behind a loop device could not be looked at"))
+    }
+    try require(!livesInMemory, else: .noDrive)
     let caching = stack.foundations.filter { $0.drive.limits?.volatileWriteCache != false }
     // A layer that nothing is known of may cache by itself.
     if stack.doubt == nil, caching.isEmpty, !stack.foundations.isEmpty { return [] }

@@ -70,8 +70,9 @@ public struct StackLimits: Hashable, Sendable {
   public var isContiguous = true
   /// Why nothing can be promised through the layers, when that is so.
   public var doubt: MissingFact?
-  /// Whether a layer keeps its blocks in memory, where no flush makes them last.
-  public var livesInMemory = false
+  /// Whether a layer keeps its blocks in memory, where no flush makes them last; `nil` where that
+  /// could not be looked at.
+  public var livesInMemory: Bool? = false
 
   /// Nothing found yet.
   public init() {}

@@ -269,6 +269,11 @@ extension AtomicTarget {
     }
   }
 
+  /// A flush of some writer failed.
+  func noteFlushFailure(_ result: StorageResult) {
+    close(Self.cause(result))
+  }
+
   /// How many bytes of a range one read may ask for.
   func mostReadAtOnce(offset: UInt64, length: UInt64) throws(AtomicWriteError) -> Int {
     let (end, overflow) = offset.addingReportingOverflow(length)

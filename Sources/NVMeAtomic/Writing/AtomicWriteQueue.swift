@@ -94,7 +94,9 @@ public struct AtomicWriteQueue: ~Copyable {
         isAtomic: target.path != .plain,
         durability: rule,
         keepsNeighboursApart: target.losesNeighbours,
-        triesAgain: target.path != .passthrough
+        triesAgain: target.path != .passthrough,
+        // The queues of other threads are to know at once.
+        onFlushFailure: { target.noteFlushFailure($0) }
       )
     )
   }

@@ -83,7 +83,8 @@ public struct AtomicWriter: ~Copyable {
   /// - Throws: ``AtomicWriteError/refused(_:)``, ``AtomicWriteError/missingFact(_:)`` or
   ///   ``AtomicWriteError/onlyAssumed(_:)`` before any system call; a kernel or device error else,
   ///   with its ``AtomicWriteError/outcome``. A range whose outcome is unknown takes no write until
-  ///   it was read by ``read(into:atBytes:)``.
+  ///   it was read by ``read(into:atBytes:)``; where the write was to be durable by `RWF_DSYNC`,
+  ///   the target takes none at all any more, as the flush may have failed for others too.
   /// - Complexity: One system call, no allocation for the second and further writes of a length.
   public mutating func write(
     _ buffer: borrowing AlignedBuffer,

@@ -18,15 +18,19 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     var triesAgain = true
     /// Nanoseconds by which flushes are chosen; `nil` for the machine's clock.
     var clock: (() -> UInt64)?
+    /// Called at once when a flush fails, before the writes that rested on it are told.
+    var onFlushFailure: ((StorageResult) -> Void)?
 
     package init(
       isAtomic: Bool = true,
       durability: DurabilityRule = .none,
       keepsNeighboursApart: Bool = false,
       triesAgain: Bool = true,
-      clock: (() -> UInt64)? = nil
+      clock: (() -> UInt64)? = nil,
+      onFlushFailure: ((StorageResult) -> Void)? = nil
     ) {
       self.clock = clock
+      self.onFlushFailure = onFlushFailure
       self.isAtomic = isAtomic
       self.durability = durability
       self.keepsNeighboursApart = keepsNeighboursApart
@@ -588,6 +592,7 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// A later flush that succeeds says nothing of what was written before this one failed.
   private mutating func failFlush(_ result: StorageResult) {
     flushFailure = result
+    rules.onFlushFailure?(result)
     writtenCount = 0
     for slot in 0..<depth where places[slot].state == .written { end(slot, .flush(result)) }
   }

@@ -108,6 +108,7 @@ extension AnswerTests {
     Row("xfs-software", .rwfAtomic, 16384, .yes, "XFS writes it elsewhere"),
     Row("xfs-on-loop", .rwfAtomic, 2 << 20, .yes, "XFS writes it elsewhere"),
     Row("xfs-on-loop-in-memory", .rwfAtomic, 4096, .no, "there is no drive below"),
+    Row("xfs-on-lost-loop", .rwfAtomic, 4096, .unknown, "what lies behind a loop device"),
     Row("xfs-on-ram", .rwfAtomic, 4096, .no, "there is no drive below"),
     Row("xfs-on-unflushed-loop", .rwfAtomic, 4096, .unknown, "the kernel sends no flush"),
     Row("xfs-external-log", .rwfAtomic, 4096, .unknown, "log on another device"),

@@ -133,8 +133,8 @@ import Testing
 
   @Test func loopIsTheEndOfTheStack() throws {
     let report = try #require(FixtureTarget.named("xfs-on-loop")).report()
-    #expect(report.stack.map(\.device) == ["/mnt/file", "/dev/loop0"])
-    #expect(report.stack.map(\.kind) == ["file", "loop"])
+    #expect(report.stack.map(\.device) == ["/mnt/file", "/dev/loop0", "/images/loop"])
+    #expect(report.stack.map(\.kind) == ["file", "loop", "file"])
     #expect(report.controller == nil)
     #expect(report.limits.queue.atomicWriteUnitMaxBytes == 0)
   }

@@ -319,6 +319,25 @@ import Testing
     #expect(begin(0) == true)
   }
 
+  /// Other writers of the target are to know before this one's are told.
+  @Test func aFailedFlushIsToldAtOnce() throws {
+    let journal = MemoryStorage.Journal(byteCount: Self.block * 4)
+    // The write, then its flush.
+    journal.results[1] = .host(.ioError)
+    var noted: [StorageResult] = []
+    var engine = WriteEngine(
+      MemoryStorage(journal, depth: 2, seed: 1),
+      .init(durability: .shared, onFlushFailure: { noted.append($0) })
+    )
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: Self.block, alignment: 16)
+    defer { memory.deallocate() }
+    try engine.begin(inSlot: engine.nextSlot, memory, byteCount: Self.block, atBytes: 0)
+    #expect(noted.isEmpty)
+    let ended = try engine.next()
+    #expect(ended?.failure == .flush(.host(.ioError)))
+    #expect(noted == [.host(.ioError)])
+  }
+
   /// Nobody knows what a drive keeps that has failed to flush, be it after a write that was to be
   /// durable at once: only what is durable by itself is told from then on.
   @Test(
