@@ -41,6 +41,7 @@ let package = Package(
       cSettings: [.define("_GNU_SOURCE")],
       linkerSettings: [
         .linkedLibrary("blkid"), .linkedLibrary("devmapper"), .linkedLibrary("uring"),
+        .linkedLibrary("xxhash"),
       ]
     ),
     .target(
@@ -66,7 +67,7 @@ let package = Package(
     .executableTarget(
       name: "nvme-atomic",
       dependencies: [
-        "NVMeAtomic", system,
+        "NVMeAtomic", "Simulation", system,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
@@ -76,6 +77,18 @@ let package = Package(
       name: "TestSupport",
       dependencies: ["NVMeAtomic", "LinuxIO", system],
       path: "Tests/TestSupport",
+      swiftSettings: tests
+    ),
+    .executableTarget(
+      name: "transaction-benchmark",
+      dependencies: ["NVMeAtomic"],
+      path: "Tests/benchmarks/transactions",
+      swiftSettings: tests
+    ),
+    .executableTarget(
+      name: "power-cut-writer",
+      dependencies: ["NVMeAtomic"],
+      path: "Tests/VM/powercut/writer",
       swiftSettings: tests
     ),
     .testTarget(
@@ -104,14 +117,41 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "nvme-atomic", "NVMeAtomic", "LinuxIO", "TestSupport", system,
+        "nvme-atomic", "NVMeAtomic", "LinuxIO", "Simulation", "TestSupport", system,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       exclude: ["Snapshots"],
       swiftSettings: tests
     ),
     .testTarget(name: "StyleTests", swiftSettings: tests),
+    .target(name: "CFuzzer", path: "Tests/CFuzzer"),
+    .target(
+      name: "Fuzzers",
+      dependencies: [
+        "nvme-atomic", "NVMeAtomic", "LinuxIO", "TestSupport", system,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Tests/Fuzzers",
+      swiftSettings: tests
+    ),
+    .testTarget(
+      name: "FuzzTests",
+      dependencies: ["Fuzzers", "CFuzzer", "nvme-atomic"],
+      swiftSettings: tests
+    ),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11
 )
+
+// Tests/fuzz/run instruments what reads bytes that it did not make, and builds nothing else.
+if Context.environment["NVME_ATOMIC_FUZZ"] != nil {
+  let others = [
+    "NVMeAtomicTests", "ClientTests", "SimulationTests", "HostTests", "CommandTests", "StyleTests",
+    "crash-explorer", "transaction-benchmark",
+  ]
+  package.targets.removeAll { others.contains($0.name) }
+  for target in package.targets where ["NVMeAtomic", "nvme-atomic"].contains(target.name) {
+    target.swiftSettings?.append(.unsafeFlags(["-Xfrontend", "-sanitize=fuzzer"]))
+  }
+}

@@ -138,10 +138,6 @@ int64_t nvmeatomic_list_directory(const char *path, char *names, size_t capacity
   return failure != 0 ? -failure : (int64_t)used;
 }
 
-int nvmeatomic_block_size_bytes(int descriptor, uint64_t *bytes) {
-  return result(ioctl(descriptor, BLKGETSIZE64, bytes));
-}
-
 int nvmeatomic_disk_sequence(int descriptor, uint64_t *sequence) {
   return result(ioctl(descriptor, BLKGETDISKSEQ, sequence));
 }

@@ -10,9 +10,11 @@
 /* fs/xfs/libxfs/xfs_fs.h: struct xfs_fsop_geom, 256 bytes, XFS_IOC_FSGEOMETRY. */
 struct xfs_geometry {
   uint32_t block_size;
-  uint32_t words[13];
+  uint32_t realtime_extent;
+  uint32_t words[12];
   uint64_t log_start;
-  uint64_t more[3];
+  uint64_t uuid[2];
+  uint32_t units[2];
   uint32_t version;
   uint32_t flags;
   uint8_t rest[160];
@@ -20,6 +22,7 @@ struct xfs_geometry {
 _Static_assert(sizeof(struct xfs_geometry) == 256, "struct xfs_fsop_geom has 256 bytes");
 _Static_assert(offsetof(struct xfs_geometry, flags) == 92, "flags of struct xfs_fsop_geom");
 _Static_assert(offsetof(struct xfs_geometry, log_start) == 56, "logstart of struct xfs_fsop_geom");
+_Static_assert(offsetof(struct xfs_geometry, uuid) == 64, "uuid of struct xfs_fsop_geom");
 #define XFS_IOC_FSGEOMETRY _IOR('X', 126, struct xfs_geometry)
 _Static_assert(XFS_IOC_FSGEOMETRY == 0x8100587e, "XFS_IOC_FSGEOMETRY");
 
@@ -35,8 +38,11 @@ int nvmeatomic_xfs_geometry(int descriptor, struct nvmeatomic_xfs_geometry *geom
   struct xfs_geometry answer = {0};
   if (ioctl(descriptor, XFS_IOC_FSGEOMETRY, &answer) < 0) return -errno;
   geometry->block_size = answer.block_size;
+  geometry->realtime_extent = answer.realtime_extent;
   geometry->flags = answer.flags;
   geometry->log_start = answer.log_start;
+  geometry->uuid[0] = answer.uuid[0];
+  geometry->uuid[1] = answer.uuid[1];
   return 0;
 }
 

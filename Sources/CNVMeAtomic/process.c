@@ -81,8 +81,6 @@ int nvmeatomic_has_descriptors(int count) {
 
 void nvmeatomic_ignore_file_size_signal(void) { signal(SIGXFSZ, SIG_IGN); }
 
-uint32_t nvmeatomic_effective_uid(void) { return geteuid(); }
-
 uint64_t nvmeatomic_file_size_limit(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
@@ -120,6 +118,12 @@ uint64_t nvmeatomic_monotonic_nanoseconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t nvmeatomic_wall_clock_milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 uint64_t nvmeatomic_coarse_nanoseconds(void) {

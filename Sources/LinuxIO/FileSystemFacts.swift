@@ -15,6 +15,9 @@ package struct FileSystemFacts: Sendable, Equatable {
   package var externalLog: Bool?
   /// ext4 only: the file maps by extents.
   package var extents: Bool?
+  /// XFS only: bytes of what a file's blocks are exchanged by, a real-time extent where its data
+  /// lie on the real-time device.
+  package var exchangeUnitBytes: UInt64?
   /// The file's data lie on XFS's real-time device. `nil` where the question has no answer.
   package var realtime: Bool?
 
@@ -59,5 +62,7 @@ package struct FileSystemFacts: Sendable, Equatable {
     // SAFETY: as above.
     _ = try kernelValue(unsafe nvmeatomic_extended_flags(descriptor.rawValue, &flags))
     realtime = flags & 1 != 0
+    let blocks = realtime == true ? max(geometry.realtime_extent, 1) : 1
+    exchangeUnitBytes = UInt64(blocks) * UInt64(geometry.block_size)
   }
 }

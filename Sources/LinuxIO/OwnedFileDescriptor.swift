@@ -67,14 +67,6 @@ package struct OwnedFileDescriptor: ~Copyable {
     _ = nvmeatomic_close(rawValue)
   }
 
-  /// The size of a block device in bytes. The corresponding request is `BLKGETSIZE64`.
-  package func blockDeviceSizeBytes() throws(Errno) -> UInt64 {
-    var bytes: UInt64 = 0
-    // SAFETY: the kernel writes one 64-bit integer, and `bytes` is one.
-    _ = try kernelValue(unsafe nvmeatomic_block_size_bytes(rawValue, &bytes))
-    return bytes
-  }
-
   /// The disk's sequence number. The corresponding request is `BLKGETDISKSEQ` (Linux 5.15).
   package func diskSequence() throws(Errno) -> UInt64 {
     var sequence: UInt64 = 0
@@ -132,6 +124,21 @@ package struct OwnedFileDescriptor: ~Copyable {
       flags.rawValue
     )
     return Int(try kernelValue(result))
+  }
+
+  /// Reads from `offset` on by one call; returns what the kernel gave.
+  ///
+  /// The corresponding system call is `pread(2)`. Interrupted calls are repeated.
+  package func readOnce(
+    into buffer: UnsafeMutableRawBufferPointer,
+    atBytes offset: Int64
+  ) throws(Errno) -> Int {
+    while true {
+      // SAFETY: pointer and count come from one buffer.
+      let result = unsafe nvmeatomic_pread(rawValue, buffer.baseAddress, buffer.count, offset)
+      if result == -Int64(Errno.interrupted.rawValue) { continue }
+      return Int(try kernelValue(result))
+    }
   }
 
   /// Whether reads and writes take `RWF_NOWAIT`. The corresponding system call is `preadv2(2)`.

@@ -18,9 +18,6 @@ public enum HostProcess {
     return release
   }
 
-  /// Whether the effective user is root.
-  package static var isRoot: Bool { nvmeatomic_effective_uid() == 0 }
-
   /// How long a file this process may make, in bytes. `RLIMIT_FSIZE` of `getrlimit(2)`.
   package static var fileSizeLimitBytes: UInt64 { nvmeatomic_file_size_limit() }
 
@@ -33,7 +30,10 @@ public enum HostProcess {
   @inlinable
   public static var monotonicNanoseconds: UInt64 { nvmeatomic_monotonic_nanoseconds() }
 
-  /// The same as of the last tick, for less. The corresponding clock is `CLOCK_MONOTONIC_COARSE`.
+  /// Milliseconds since 1970, as far as the machine knows. `clock_gettime(2)`, `CLOCK_REALTIME`.
+  package static var wallClockMilliseconds: UInt64 { nvmeatomic_wall_clock_milliseconds() }
+
+  /// Time as of the last tick, for less. The corresponding clock is `CLOCK_MONOTONIC_COARSE`.
   package static var coarseNanoseconds: UInt64 { nvmeatomic_coarse_nanoseconds() }
 
   /// What this process has used so far. The corresponding system call is `getrusage(2)`.

@@ -45,7 +45,7 @@ package struct PowerCut {
   }
 
   /// `choose` gives so many bits, the lowest for the first block.
-  private mutating func take(_ choose: (Int) -> UInt64) {
+  mutating func take(_ choose: (Int) -> UInt64) {
     image = drive.base
     let block = drive.geometry.blockBytes
     for write in drive.writes {

@@ -62,11 +62,13 @@ package final class SimulatedDrive {
   private(set) var writes: [Write] = []
   private var number: UInt32 = 0
 
-  package init(_ geometry: Geometry, lie: Lie? = nil) {
+  /// Takes on what an earlier power failure left, or is all zero.
+  package init(_ geometry: Geometry, image: [UInt8]? = nil, lie: Lie? = nil) {
     precondition(geometry.powerFailBlocks > 0 && geometry.blocks > 0)
     self.geometry = geometry
     self.lie = lie
-    base = [UInt8](repeating: 0, count: geometry.blocks * geometry.blockBytes)
+    base = image ?? [UInt8](repeating: 0, count: geometry.blocks * geometry.blockBytes)
+    precondition(base.count == geometry.blocks * geometry.blockBytes)
   }
 
   // MARK: Commands
@@ -122,9 +124,10 @@ package final class SimulatedDrive {
 
   /// What a reader sees now: every write that has ended.
   func visible(firstBlock: Int, count: Int) -> [UInt8] {
+    let start = firstBlock * geometry.blockBytes
+    if writes.allSatisfy({ $0.state == .onItsWay }) { return Array(base[start..<start + count]) }
     var image = base
     for write in writes where write.state != .onItsWay { put(write, into: &image) }
-    let start = firstBlock * geometry.blockBytes
     return Array(image[start..<start + count])
   }
 

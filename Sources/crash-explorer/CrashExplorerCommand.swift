@@ -5,23 +5,30 @@ import Synchronization
 /// Cuts the power of simulated drives, and ends with 1 where something is left that must not be, or
 /// where a mistake made on purpose is not noticed.
 ///
-///     crash-explorer [--points N] [--seed FIRST]      from seed FIRST on, until N crash points
-///     crash-explorer --replay SEED [--mutant NAME]    one seed again
+///     crash-explorer [--of SCENARIO] [--points N] [--seed FIRST]    until N crash points of each
+///     crash-explorer --of SCENARIO --replay SEED [--mutant NAME]    one seed again
 ///
-/// The default is 1,000,000 crash points from seed 1, and then every mutant.
+/// Scenarios are `writes` and `journal`. The default is 1,000,000 crash points of each from seed 1,
+/// and then every mutant.
 @main
 struct CrashExplorerCommand {
   /// Seeds within which a mutant has to be noticed.
   private static let mostSeedsOfAMutant: UInt64 = 2000
 
+  private static let usage = """
+    usage: crash-explorer [--of writes|journal] [--points N] [--seed FIRST]
+           crash-explorer --of writes|journal --replay SEED [--mutant NAME]
+    """
+
+  private var scenarios = CrashScenario.allCases
   private var points = 1_000_000
   private var seed: UInt64 = 1
   private var replayed: UInt64?
-  private var mutant: CrashExplorer.Mutant?
+  private var mutant: String?
 
   static func main() async {
     guard let command = Self(CommandLine.arguments.dropFirst()) else {
-      print("usage: crash-explorer [--points N] [--seed FIRST] | --replay SEED [--mutant NAME]")
+      print(usage)
       exit(64)
     }
     exit(await command.run() ? 0 : 1)
@@ -32,6 +39,9 @@ struct CrashExplorerCommand {
     while let option = rest.popFirst() {
       guard let value = rest.popFirst() else { return nil }
       switch option {
+      case "--of":
+        guard let named = CrashScenario(rawValue: value) else { return nil }
+        scenarios = [named]
       case "--points":
         guard let number = Int(value), number > 0 else { return nil }
         points = number
@@ -41,31 +51,33 @@ struct CrashExplorerCommand {
       case "--replay":
         guard let number = UInt64(value) else { return nil }
         replayed = number
-      case "--mutant":
-        guard let named = CrashExplorer.Mutant.all.first(where: { $0.name == value })
-        else { return nil }
-        mutant = named
+      case "--mutant": mutant = value
       default: return nil
       }
     }
+    if let mutant, !scenarios.contains(where: { $0.mutants.contains(mutant) }) { return nil }
+    if replayed != nil, scenarios.count > 1 { return nil }
   }
 
   private func run() async -> Bool {
     if let replayed { return replay(replayed) }
-    let isWell = await explore()
-    return noticeMutants() && isWell
+    var isWell = true
+    for scenario in scenarios {
+      if await !explore(scenario) { isWell = false }
+      if !noticeMutants(scenario) { isWell = false }
+    }
+    return isWell
   }
 
   private func replay(_ seed: UInt64) -> Bool {
-    var explorer = CrashExplorer(seed: seed, mutant: mutant)
-    let (tally, problem) = explorer.explore()
-    print("seed \(seed): \(explorer.scenario)")
+    let (scenario, tally, problem) = scenarios[0].explore(seed: seed, mutant: mutant)
+    print("seed \(seed): \(scenario)")
     print("\(tally.crashPoints) crash points, \(tally.images) images; \(problem ?? "all well")")
     return problem == nil
   }
 
   /// By as many threads as a small machine has cores.
-  private func explore() async -> Bool {
+  private func explore(_ scenario: CrashScenario) async -> Bool {
     let clock = ContinuousClock()
     let begin = clock.now
     let progress = Progress(points: points, firstSeed: seed)
@@ -73,8 +85,7 @@ struct CrashExplorerCommand {
       for _ in 0..<2 {
         group.addTask {
           while let seed = progress.nextSeed() {
-            var explorer = CrashExplorer(seed: seed)
-            let (tally, problem) = explorer.explore()
+            let (_, tally, problem) = scenario.explore(seed: seed)
             progress.add(tally, problem.map { "seed \(seed): \($0)" })
           }
         }
@@ -83,32 +94,31 @@ struct CrashExplorerCommand {
     let (tally, next, problem) = progress.state
     let seconds = Double((clock.now - begin) / .milliseconds(1)) / 1000
     print(
-      "\(tally.crashPoints) crash points, \(tally.images) images, \(tally.writes) writes, "
-        + "\(tally.refused) refused, seeds \(seed) to \(next - 1): "
+      "\(scenario.rawValue): \(tally.crashPoints) crash points, \(tally.images) images, "
+        + "\(tally.writes) writes, \(tally.refused) refused, seeds \(seed) to \(next - 1): "
         + "\(Int(Double(tally.crashPoints) / max(seconds, 0.001))) crash points a second"
     )
     if let problem { print("FAIL \(problem)") }
     return problem == nil
   }
 
-  private func noticeMutants() -> Bool {
+  private func noticeMutants(_ scenario: CrashScenario) -> Bool {
     var isWell = true
-    for mutant in CrashExplorer.Mutant.all {
+    for mutant in scenario.mutants {
       var tally = CrashExplorer.Tally()
       var noticed: (seed: UInt64, problem: String)?
       for seed in 1...Self.mostSeedsOfAMutant where noticed == nil {
-        var explorer = CrashExplorer(seed: seed, mutant: mutant)
-        let (more, problem) = explorer.explore()
+        let (_, more, problem) = scenario.explore(seed: seed, mutant: mutant)
         tally.add(more)
         if let problem { noticed = (seed, problem) }
       }
       if let noticed {
         print(
-          "\(mutant.name): noticed after \(tally.crashPoints) crash points, seed \(noticed.seed): "
+          "\(mutant): noticed after \(tally.crashPoints) crash points, seed \(noticed.seed): "
             + noticed.problem
         )
       } else {
-        print("FAIL \(mutant.name): not noticed in \(tally.crashPoints) crash points")
+        print("FAIL \(mutant): not noticed in \(tally.crashPoints) crash points")
         isWell = false
       }
     }

@@ -69,7 +69,13 @@ extension Failure {
       )
     case .targetChanged:
       (.conflict, "it is no longer what was probed", "run the command again")
+    case .conflict(let offset, let length):
+      (
+        .conflict, "another transaction has some of \(ByteText(length)) at \(offset)",
+        "nothing was written; run the command again when it has ended"
+      )
     case .refused(let refusal): refusalWords(refusal, target)
+    case .journal(let failure): journalWords(failure, target)
     case .missingFact(.remote(let transport)):
       (
         .refused, MissingFact.remote(transport: transport).description,
@@ -115,6 +121,73 @@ extension Failure {
     case .readFailed(let cause):
       (cause.code, "the range could not be read: \(cause)", "check the kernel log")
     case .queueIsFull: (.busy, "the queue is full", "wait for a write to end")
+    }
+  }
+
+  private static func journalWords(
+    _ failure: JournalFailure,
+    _ target: String
+  ) -> (ErrorCode, String, String) {
+    let isDevice = target.hasPrefix("/dev/")
+    let recover =
+      "nvme-atomic recover \(target)"
+      + (isDevice ? ", with the same --journal or --journal-region" : "")
+    return switch failure {
+    case .unnamed:
+      (
+        .refused, "nothing tells where the journal of a block device is",
+        "name it by --journal FILE or --journal-region OFFSET:LENGTH"
+      )
+    case .missing(let path):
+      (
+        .refused, "it belongs to the journal \(path), which is not there",
+        isDevice
+          ? "bring that back; nvme-atomic journal init \(target) --journal \(path) makes a new one"
+          : "bring that back, or name it by --journal; if it is lost and was closed, "
+            + "setfattr -x user.nvme-atomic \(target)"
+      )
+    case .foreign(let clause):
+      (
+        .refused, "the journal is not used: \(clause)",
+        isDevice
+          ? "name the right one by --journal or --journal-region"
+          : "name the right one by --journal, or move away what is there; a copy that was made "
+            + "while the journal was closed needs setfattr -x user.nvme-atomic \(target)"
+      )
+    case .corrupt(let clause):
+      (
+        .journalCorrupt, "the journal is damaged: \(clause)",
+        "nothing was written; restore the target and its journal from a backup of both"
+      )
+    case .needsRecovery(let transactions):
+      (
+        .refused, "its journal has \(transactions) transactions that are not in place",
+        recover
+      )
+    case .exceeds(let count, let limit):
+      (
+        .exceedsLimit,
+        "the transaction takes \(ByteText(count)) of a journal with room for \(ByteText(limit))",
+        "commit less at once, or make a larger one by nvme-atomic journal init"
+          + (isDevice ? "" : ", after journal drop")
+      )
+    case .unplaced(let cause):
+      (
+        cause.code, "what was committed is safe in the journal, and not in place: \(cause)",
+        "\(cause.isFull ? "free some space" : "check the kernel log"), then \(recover)"
+      )
+    case .stopped(let cause):
+      (
+        cause.code, "an earlier transaction has failed: \(cause)",
+        "this one was not written; "
+          + "\(cause.isFull ? "free some space" : "check the kernel log"), then \(recover)"
+      )
+    case .overlapsRegion(let offset, let length):
+      (
+        .refused, "the journal's region, \(ByteText(length)) at \(offset), is not for data",
+        "write before or behind it; a load keeps to its --range"
+      )
+    case .place(let clause): (.refused, clause, "nvme-atomic journal init --help")
     }
   }
 
@@ -174,6 +247,7 @@ extension Resource {
     case .memory: "raise ulimit -v, or use a smaller --block-size, --queue-depth or --threads"
     case .thread: "raise ulimit -u and -v, or use fewer threads"
     case .descriptor: "raise ulimit -n"
+    case .lock: "write fewer ranges at once"
     }
   }
 }

@@ -85,6 +85,12 @@ struct RangeArgument: ExpressibleByArgument, Equatable {
 struct TimeArgument: ExpressibleByArgument, Equatable {
   let nanoseconds: UInt64
 
+  init(seconds: UInt64) {
+    nanoseconds = seconds * 1_000_000_000
+  }
+
+  var defaultValueDescription: String { "\(nanoseconds / 1_000_000_000)s" }
+
   init?(argument: String) {
     let digits = argument.prefix { $0.isASCII && $0.isNumber }
     let units: [String: UInt64] = [

@@ -48,7 +48,15 @@ struct UsageFailure {
   /// With `--json` among the arguments.
   func print(_ arguments: ArraySlice<String>) {
     guard arguments.contains("--json") else { return }
-    let format = arguments.first == "write" ? WriteCommand.format : ProbeRun.format
+    let format =
+      switch arguments.first {
+      case "write": WriteCommand.format
+      case "recover": RecoverCommand.format
+      case "journal": JournalInitCommand.format
+      case "verify" where arguments.dropFirst().first == "tearing": VerifyTearingCommand.format
+      case "verify" where arguments.dropFirst().first == "crash": VerifyCrashCommand.format
+      default: ProbeRun.format
+      }
     Terminal.print(failure.document(format: format).rendered)
   }
 
@@ -69,10 +77,13 @@ struct NVMeAtomicCommand: ParsableCommand {
       "NVMe hardware atomic writes: what your storage promises, and writes that keep to it.",
     discussion: """
       Exit codes: 0 done, or the answer is yes; 1 the answer is no; 2 not done, or not known, and \
-      nothing was written; 3 failed with the outcome unknown, or when part of a load was written; \
-      64 wrong usage.
+      nothing was written but by verify; 3 failed with the outcome unknown, or when part of a load \
+      was written; 64 wrong usage.
       """,
     version: version,
-    subcommands: [ProbeCommand.self, WriteCommand.self]
+    subcommands: [
+      ProbeCommand.self, WriteCommand.self, VerifyCommand.self, RecoverCommand.self,
+      JournalCommand.self,
+    ]
   )
 }

@@ -32,7 +32,7 @@ struct NewTarget: ~Copyable {
     }
   }
 
-  private var isNew: Bool { path != name }
+  var isNew: Bool { path != name }
 
   /// What went wrong before a new file got its name has never been.
   func failure(_ failure: Failure) -> Failure {

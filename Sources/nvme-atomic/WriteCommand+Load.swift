@@ -17,6 +17,9 @@ extension WriteCommand {
     let plan = try loadPlan(report)
     let promise = try promise(report, plan)
     let target = try openTarget(report)
+    if strict, let assumption = target.journalPromise?.assumptions.first {
+      throw failure(.onlyAssumed(assumption))
+    }
     let isFlushed = try isFlushed(plan, target)
     let run = LoadRun(plan, on: target)
     try check(run)
@@ -82,7 +85,7 @@ extension WriteCommand {
 
   /// Whether flushes reach stable storage: `nil` where that is not known or nothing asks for it.
   private func isFlushed(_ plan: LoadPlan, _ target: AtomicTarget) throws(Failure) -> Bool? {
-    if plan.durable == .none { return nil }
+    if plan.durable == .none, writePath != .journal { return nil }
     // FUA stays with its command, and Flush commands are shared only where they serve all of them.
     if plan.durable == .each, writePath == .passthrough { return true }
     do throws(AtomicWriteError) {
@@ -102,6 +105,7 @@ extension WriteCommand {
     _ plan: LoadPlan
   ) throws(Failure) -> PathPromise? {
     if writePath == .plain { return nil }
+    if writePath == .journal { return try journalPromise(report) }
     do throws(AtomicWriteError) {
       return try AtomicWriter.promise(
         for: .one(offsetBytes: plan.offsetBytes, lengthBytes: UInt64(plan.blockBytes)),
@@ -116,16 +120,29 @@ extension WriteCommand {
     }
   }
 
-  private func openTarget(_ report: TargetReport) throws(Failure) -> AtomicTarget {
+  func openTarget(_ report: TargetReport) throws(Failure) -> AtomicTarget {
     do throws(AtomicWriteError) {
       return try AtomicTarget(
         opening: report,
         path: writePath,
         overwritingExistingData: overwriteExistingData,
-        allowingShared: allowShared
+        allowingShared: allowShared,
+        journal: journal.place
       )
     } catch {
       throw failure(error)
+    }
+  }
+
+  private func journalPromise(_ report: TargetReport) throws(Failure) -> PathPromise {
+    switch Planner(report.limits).journal {
+    case .fails(let refusal): throw failure(.refused(refusal))
+    case .unknown(let fact): throw failure(.missingFact(fact))
+    case .holds(let promise):
+      if strict, let assumption = promise.assumptions.first {
+        throw failure(.onlyAssumed(assumption))
+      }
+      return promise
     }
   }
 

@@ -9,7 +9,8 @@ extension WriteCommand {
       input,
       upToBytes: inputLimit(before),
       what: writePath == .plain
-        ? "what this command writes at once" : "the largest atomic write here"
+        ? "what this command writes at once" : "the largest atomic write here",
+      readAhead: automatic?.readAhead
     )
     try checkSize(end: at.bytes.addingReportingOverflow(UInt64(bytes.count)))
     // The limits as of now, but no other target: the input may have been waited for.
@@ -32,7 +33,7 @@ extension WriteCommand {
   }
 
   /// `--size` is what the file is to have, no less.
-  private func checkSize(end: (partialValue: UInt64, overflow: Bool)) throws(Failure) {
+  func checkSize(end: (partialValue: UInt64, overflow: Bool)) throws(Failure) {
     guard let size, end.overflow || end.partialValue > size.bytes else { return }
     throw Failure(
       target: target,
@@ -43,7 +44,7 @@ extension WriteCommand {
     )
   }
 
-  private var durabilityOfOne: Durability { durable == Durable.none ? .none : .onReturn }
+  var durabilityOfOne: Durability { durable == Durable.none ? .none : .onReturn }
 
   /// More than the limit need not be read to be refused, and nothing where nothing is taken.
   private func inputLimit(_ report: TargetReport) throws(Failure) -> Int {

@@ -15,6 +15,11 @@ struct WriteCommand: ParsableCommand {
       repeated after a short write, or downgraded. A block device must be free: not mounted, not \
       held, and without a filesystem or partition table.
 
+      With --path exchange, what is written may have any length, lie in several ranges, and make \
+      the file longer. All of it is there after a power failure or none; two that write to one \
+      block of the filesystem do not both succeed, and the later one exits 2 with a conflict. \
+      Nobody else may write to the file meanwhile.
+
       Commands pass the page cache and every check of the kernel by. They reach what the drive \
       keeps whole and RWF_ATOMIC cannot say: lengths that are no powers of two, offsets off \
       their alignment, drives that only report AWUPF. The promise holds while nobody writes there \
@@ -23,7 +28,7 @@ struct WriteCommand: ParsableCommand {
   )
 
   enum Path: String, ExpressibleByArgument, CaseIterable {
-    case auto, kernel, passthrough, plain
+    case auto, kernel, passthrough, exchange, journal, plain
   }
 
   enum Durable: String, ExpressibleByArgument, CaseIterable {
@@ -41,7 +46,10 @@ struct WriteCommand: ParsableCommand {
   @Option(
     name: .customLong("at"),
     help: ArgumentHelp(
-      "Where to write: an offset in bytes, 512, 16k or 1MiB.",
+      """
+      Where to write: an offset in bytes, 512, 16k or 1MiB. It may be given several times, each \
+      with an --input of its own: all of them are one transaction.
+      """,
       valueName: "at"
     )
   )
@@ -63,8 +71,12 @@ struct WriteCommand: ParsableCommand {
 
   @Option(
     help: """
-      How to write: auto or kernel, which mean RWF_ATOMIC; passthrough, NVMe commands of its own, \
-      never taken unasked; or plain, an ordinary direct write that is not atomic, for comparison.
+      How to write: auto, the first that applies of kernel, exchange and journal in a fixed order \
+      that --explain prints; kernel, RWF_ATOMIC; passthrough, NVMe commands of its own, \
+      never taken unasked; exchange, staged in a file without a name whose blocks XFS exchanges \
+      for the target's, of any length and offset; journal, the same on any file or block device, \
+      written to a journal first; or plain, an ordinary direct write that is not \
+      atomic, for comparison.
       """
   )
   var path: Path = .auto
@@ -76,6 +88,8 @@ struct WriteCommand: ParsableCommand {
       """
   )
   var durable: Durable?
+
+  @OptionGroup var journal: JournalOptions
 
   @Flag(help: "Refuse to write where the promise would rest on an assumption.")
   var strict = false
@@ -100,6 +114,9 @@ struct WriteCommand: ParsableCommand {
   @OptionGroup(title: "Load Options")
   var load: LoadOptions
 
+  /// What `auto` has chosen; no option.
+  var automatic: AutomaticChoice?
+
   static let format = "nvme-atomic-write/1"
 
   func validate() throws {
@@ -109,12 +126,21 @@ struct WriteCommand: ParsableCommand {
     if strict, path == .plain {
       throw ValidationError("--strict asks for a promise, and --path plain gives none.")
     }
-    guard offsets.count <= 1, inputs.count <= 1 else {
-      throw ValidationError("--at and --input are given once each: one command, one write.")
+    if journal.isGiven, path != .journal, path != .auto {
+      throw ValidationError("--journal and --journal-region go with --path journal or auto.")
     }
+    if size != nil, path == .journal || journal.isGiven {
+      throw ValidationError("--path journal writes to what is there; make the file first.")
+    }
+    try validatePairs()
     if load.isAsked {
       guard at == nil, input == nil else {
         throw ValidationError("--at and --input write once; they do not go with a load.")
+      }
+      guard path != .exchange else {
+        throw ValidationError(
+          "--path exchange takes --at and --input, once or several times, and no load."
+        )
       }
       try load.validateLoad()
     } else {
@@ -123,6 +149,21 @@ struct WriteCommand: ParsableCommand {
           "Give --at and --input, or --block-size and --count or --runtime for a load."
         )
       }
+    }
+  }
+
+  private func validatePairs() throws {
+    guard offsets.count == inputs.count || offsets.isEmpty || inputs.isEmpty else {
+      throw ValidationError("Each --at has an --input: the first the first, and so on.")
+    }
+    guard inputs.count(where: { $0 == "-" }) <= 1 else {
+      throw ValidationError("Standard input can be read once.")
+    }
+    guard offsets.count <= 1 && inputs.count <= 1 || path.takesTransactions || path == .auto
+    else {
+      throw ValidationError(
+        "Several --at and --input are one transaction, for --path auto, exchange or journal."
+      )
     }
   }
 
@@ -137,7 +178,8 @@ struct WriteCommand: ParsableCommand {
         throw failure(error)
       }
       let place = try NewTarget(target, sizeBytes: size?.bytes)
-      if load.isAsked { try runLoad(place) } else { try runOnce(place) }
+      let command = path == .auto ? try withPathChosen(place) : self
+      try command.carryOut(place)
     } catch {
       if json { Terminal.print(error.document(format: Self.format).rendered) }
       Terminal.printError(error.line)
@@ -145,10 +187,22 @@ struct WriteCommand: ParsableCommand {
     }
   }
 
+  private func carryOut(_ place: borrowing NewTarget) throws(Failure) {
+    if load.isAsked {
+      try runLoad(place)
+    } else if path.takesTransactions {
+      try runTransaction(place)
+    } else {
+      try runOnce(place)
+    }
+  }
+
   var writePath: WritePath {
     switch path {
     case .auto, .kernel: .kernel
     case .passthrough: .passthrough
+    case .exchange: .exchange
+    case .journal: .journal
     case .plain: .plain
     }
   }
@@ -181,6 +235,8 @@ struct WriteCommand: ParsableCommand {
     let plan = plan(report, range, durability)
     Terminal.print("kernel: \(plan.kernel.text)")
     Terminal.print("passthrough: \(plan.passthrough.text); never taken unasked")
+    Terminal.print("exchange: \(Planner(report.limits).exchange.text)")
+    Terminal.print("journal: \(Planner(report.limits).journal.text)")
   }
 
   func failure(_ error: AtomicWriteError) -> Failure {
@@ -197,6 +253,14 @@ struct WriteCommand: ParsableCommand {
     let plan = plan(report, range, durability)
     return .object([
       "kernel": .string(plan.kernel.text), "passthrough": .string(plan.passthrough.text),
+      "exchange": .string(Planner(report.limits).exchange.text),
+      "journal": .string(Planner(report.limits).journal.text),
+      "auto": .optional(automatic?.rule),
     ])
   }
+}
+
+extension WriteCommand.Path {
+  /// Whether several ranges are one write.
+  var takesTransactions: Bool { self == .exchange || self == .journal }
 }

@@ -47,4 +47,32 @@ enum DocumentationExamples {
     let record = AlignedBuffer(byteCount: 12288)
     _ = try commands.write(record, atBytes: 512, durability: .onReturn)
   }
+
+  static func transactions() throws {
+    let target = try AtomicTarget(opening: Probe().report(on: "data.db"), path: .exchange)
+    var transaction = try AtomicTransaction(on: target)
+    try transaction.write([UInt8](repeating: 1, count: 100), atBytes: 4090)
+    try transaction.write([2, 3], atBytes: 1_000_000)
+    let done = try transaction.commit(durability: .onReturn)
+    print(done.ranges, done.powerFailAtomic as Any, done.isDurable as Any)
+  }
+
+  static func journal() throws {
+    let target = try AtomicTarget(opening: Probe().report(on: "data.db"), path: .journal)
+    var transaction = try AtomicTransaction(on: target)
+    try transaction.write([UInt8](repeating: 1, count: 100), atBytes: 4090)
+    try transaction.write([2, 3], atBytes: 1_000_000)
+    let done = try transaction.commit()
+    print(done.ranges, done.powerFailAtomic as Any, done.isDurable as Any)
+    try target.close()
+  }
+
+  static func tearing() throws {
+    let target = try AtomicTarget(opening: Probe().report(on: "/dev/nvme0n1"))
+    var options = TearingOptions()
+    options.sizesBytes = [16384]
+    let found = try TearingVerification(target, options).run()
+    print(found.conclusion, found.because)
+    for part in found.parts { print(part.step.sizeBytes, part.count, part.evidence) }
+  }
 }

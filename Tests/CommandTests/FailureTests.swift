@@ -45,6 +45,7 @@ import Testing
     [
       .target(ProbeError(code: .notFound, message: "no such file", remedy: "check the path")),
       .busy("it is mounted at /mnt"), .existingData(signature: "ext4"), .targetChanged,
+      .conflict(offsetBytes: 4096, lengthBytes: 512), .noResources(.lock, SystemError(.noLocks)),
       .notWritten(FailureCause(.invalidArgument)), .outcomeUnknown(FailureCause(.ioError)),
       .shortWrite(writtenBytes: 512, requestedBytes: 4096), .handleFailed,
       .notWritten(.device(NVMeStatus(raw: 0x83))), .outcomeUnknown(.device(NVMeStatus(raw: 0x280))),
@@ -101,7 +102,8 @@ import Testing
     arguments: [
       (.target(ProbeError(code: .permission, message: "no", remedy: "sudo")), .permission),
       (.busy("it is mounted"), .busy), (.existingData(signature: "xfs"), .refused),
-      (.targetChanged, .conflict), (.refused(.kernelOffersNone), .unsupported),
+      (.targetChanged, .conflict), (.conflict(offsetBytes: 0, lengthBytes: 1), .conflict),
+      (.refused(.kernelOffersNone), .unsupported),
       (.refused(.exceedsKernelLimit(lengthBytes: 2, limitBytes: 1)), .exceedsLimit),
       (.refused(.misaligned(offsetBytes: 1, alignmentBytes: 2)), .exceedsLimit),
       (.refused(.notPowerOfTwo(lengthBytes: 3)), .exceedsLimit),

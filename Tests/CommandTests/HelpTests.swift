@@ -17,4 +17,14 @@ import Testing
     let help = NVMeAtomicCommand.helpMessage(for: WriteCommand.self, columns: 80)
     try Snapshot.check(help, "help-write.txt")
   }
+
+  @Test func verifyCrashHelpIsAsRecorded() throws {
+    let help = NVMeAtomicCommand.helpMessage(for: VerifyCrashCommand.self, columns: 80)
+    try Snapshot.check(help, "help-verify-crash.txt")
+  }
+
+  @Test func verifyTearingHelpIsAsRecorded() throws {
+    let help = NVMeAtomicCommand.helpMessage(for: VerifyTearingCommand.self, columns: 80)
+    try Snapshot.check(help, "help-verify-tearing.txt")
+  }
 }

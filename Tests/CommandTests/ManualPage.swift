@@ -20,18 +20,30 @@ enum ManualPages {
   static func all() throws -> [Page] {
     let dump = Data(NVMeAtomicCommand._dumpHelp().utf8)
     let root = try JSONDecoder().decode(Definitions.self, from: dump).command
-    // `help` is the parser's own, and says nothing that the pages do not.
-    let commands = (root.subcommands ?? []).filter { $0.commandName != "help" }
+    let commands = root.commands
     let names = commands.map { "\(root.commandName)-\($0.commandName)" }
     let exitStatus = root.discussion ?? ""
-    let pages = zip(names, commands).map { name, command in
-      page(
+    let pages = zip(names, commands).flatMap { name, command in
+      let all = [root.commandName] + names
+      let synopsis = ".Nm \(root.commandName) Cm \(command.commandName)"
+      let inner = command.commands.map { "\(name)-\($0.commandName)" }
+      let first = page(
         name,
         command,
-        synopsis: ".Nm \(root.commandName) Cm \(command.commandName)",
+        synopsis: synopsis,
         exitStatus,
-        others: [root.commandName] + names.filter { $0 != name }
+        others: all.filter { $0 != name } + inner
       )
+      return [first]
+        + zip(inner, command.commands).map { inner, command in
+          page(
+            inner,
+            command,
+            synopsis: synopsis + " \(command.commandName)",
+            exitStatus,
+            others: all
+          )
+        }
     }
     return [overview(root, commands, names, exitStatus)] + pages
   }
@@ -50,13 +62,7 @@ enum ManualPages {
     synopsis(&page, root)
     page.lines.append(".Sh DESCRIPTION")
     page.addText(root.abstract ?? "")
-    page.lines += [".Pp", "The subcommands are:", ".Bl -tag -width Ds"]
-    for (command, name) in zip(commands, names) {
-      page.lines.append(".It Cm \(command.commandName)")
-      page.addText(command.abstract ?? "")
-      page.lines += ["See", ".Xr \(name) 1 ."]
-    }
-    page.lines.append(".El")
+    list(&page, commands, names)
     options(&page, root)
     tail(&page, exitStatus, others: names)
     return Page(name: root.commandName, text: page.text)
@@ -79,9 +85,25 @@ enum ManualPages {
       page.lines.append(".Pp")
       page.addText(discussion)
     }
+    list(&page, command.commands, command.commands.map { "\(name)-\($0.commandName)" })
     options(&page, command)
     tail(&page, exitStatus, others: others)
     return Page(name: name, text: page.text)
+  }
+
+  private static func list(
+    _ page: inout MDoc,
+    _ commands: [Definitions.Command],
+    _ names: [String]
+  ) {
+    guard !commands.isEmpty else { return }
+    page.lines += [".Pp", "The subcommands are:", ".Bl -tag -width Ds"]
+    for (command, name) in zip(commands, names) {
+      page.lines.append(".It Cm \(command.commandName)")
+      page.addText(command.abstract ?? "")
+      page.lines += ["See", ".Xr \(name) 1 ."]
+    }
+    page.lines.append(".El")
   }
 
   private static func head(_ page: inout MDoc, _ name: String, _ command: Definitions.Command) {
@@ -132,6 +154,9 @@ private struct Definitions: Decodable {
     var subcommands: [Command]?
 
     var shown: [Argument] { (arguments ?? []).filter(\.shouldDisplay) }
+
+    /// `help` is the parser's own, and says nothing that the pages do not.
+    var commands: [Command] { (subcommands ?? []).filter { $0.commandName != "help" } }
   }
 
   struct Argument: Decodable {

@@ -64,7 +64,7 @@ struct HostCommandTests {
     defer { try? FileManager.default.removeItem(atPath: file) }
     for arguments in [
       ["probe", "/nonexistent"], ["probe", "/dev/null"],
-      ["write", file, "--at", "0", "--input", "/etc/hostname"],
+      ["write", file, "--at", "0", "--input", "/etc/hostname", "--path", "kernel"],
       ["write", "/nonexistent", "--at", "0", "--input", "/etc/hostname"],
       ["write", file, "--at", "0", "--input", "/nonexistent"],
     ] {

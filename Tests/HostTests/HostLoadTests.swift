@@ -134,7 +134,8 @@ struct HostLoadTests {
       #expect(document["power_fail_atomic"] as? String == "no")
       #expect(document["backing"] is NSNull)
       #expect(
-        (document["paths"] as? [String: Int]) == ["kernel": 0, "passthrough": 0, "plain": 20]
+        (document["paths"] as? [String: Int])
+          == ["kernel": 0, "passthrough": 0, "plain": 20, "journal": 0]
       )
     }
   }
@@ -185,7 +186,7 @@ struct HostLoadTests {
         ["--block-size", "512", "--count", "1"],
         ["--block-size", "1m", "--count", "1", "--threads", "2"],
       ] {
-        let tool = try Tool(["write", file] + options)
+        let tool = try Tool(["write", file, "--path", "kernel"] + options)
         #expect(tool.status == 2, "\(options)")
         #expect(tool.errors.filter { $0 == "\n" }.count == 1)
       }

@@ -4,9 +4,12 @@ import SystemPackage
 
 /// Filesystems on loop devices that `Tests/run` makes and names in `NVME_ATOMIC_HOST_RIG`.
 ///
-/// `xfs/`, `full/` (XFS, to be filled up), `ext4/` and `tmpfs/` are mounted there; `xfs.device`,
-/// `ext4.device`, `free.device` and `spare.device` hold the loop devices' nodes. The last two are
-/// mounted nowhere; `free` carries an ext4 signature, and `spare` none.
+/// `xfs/`, `journal/` (XFS), `full/` (XFS, to be filled up), `ext4/`, `btrfs/` and `tmpfs/` are
+/// mounted there;
+/// `xfs.device`, `ext4.device`, `free.device` and `spare.device` hold the loop devices' nodes. The
+/// last two are mounted nowhere; `free` carries an ext4 signature, and `spare` none. `exchange/`
+/// and `crash/` are XFS made with `exchange=1`; the second one is shut down, mounted anew and
+/// filled up.
 enum HostRig {
   static let root = ProcessInfo.processInfo.environment["NVME_ATOMIC_HOST_RIG"]
   static let isRequired = ProcessInfo.processInfo.environment["NVME_ATOMIC_REQUIRE_RIGS"] == "1"
@@ -19,6 +22,13 @@ enum HostRig {
     return status.atomicWrite.map { $0.unitMax > 0 } ?? false
   }()
   static let noSoftwareAtomics = "this kernel has no RWF_ATOMIC on XFS without hardware (6.16)"
+
+  /// Whether this kernel mounts XFS whose files can exchange blocks (Linux 6.10).
+  static let hasExchange: Bool = {
+    guard isPresent, let (_, facts) = try? unnamedFile(in: path("exchange")) else { return false }
+    return facts.exchangeRange == true
+  }()
+  static let noExchange = "no XFS made with exchange=1 here, for which Linux 6.10 is needed"
 
   static func path(_ name: String) -> String {
     (root ?? "/nonexistent") + "/" + name
@@ -43,6 +53,13 @@ enum HostRig {
 
   static func contents(_ file: String) throws -> [UInt8] {
     [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
+  }
+
+  /// What this process has open of a file.
+  static func descriptors(of file: String) throws -> [CInt] {
+    let manager = FileManager.default
+    return try manager.contentsOfDirectory(atPath: "/proc/self/fd").compactMap { CInt($0) }
+      .filter { (try? manager.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")) == file }
   }
 }
 
@@ -70,7 +87,10 @@ struct Tool {
     stdin.fileHandleForWriting.write(Data(input))
     try stdin.fileHandleForWriting.close()
     output = String(decoding: stdout.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    errors = String(decoding: stderr.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    let lines = String(decoding: stderr.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    // Whose calls fail or who may write nowhere cannot write what coverage is counted in either.
+    errors = lines.split(separator: "\n", omittingEmptySubsequences: false)
+      .filter { !$0.hasPrefix("LLVM Profile") }.joined(separator: "\n")
     process.waitUntilExit()
     status = process.terminationStatus
   }

@@ -11,4 +11,10 @@ import Testing
     let release = try HostKernel.version()
     #expect((release >= (6, 16)) == HostRig.hasSoftwareAtomics, "Linux \(release)")
   }
+
+  @Test(.enabled(if: HostRig.isPresent, "no host rig here: run Tests/run"))
+  func aKernelThatShouldExchangeRangesDoes() throws {
+    let release = try HostKernel.version()
+    #expect((release >= (6, 10)) == HostRig.hasExchange, "Linux \(release)")
+  }
 }

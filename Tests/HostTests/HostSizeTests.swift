@@ -41,7 +41,7 @@ struct HostSizeTests {
     // What was there before stays.
     let before = try HostRig.makeFile("ext4/before", byteCount: 256 << 10)
     defer { try? FileManager.default.removeItem(atPath: before) }
-    #expect(try Tool(["write", before] + Self.load).status == 2)
+    #expect(try Tool(["write", before, "--path", "kernel"] + Self.load).status == 2)
     #expect(try HostRig.contents(before).allSatisfy { $0 == 0x5a })
   }
 

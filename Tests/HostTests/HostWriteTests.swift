@@ -86,7 +86,8 @@ struct HostWriteTests {
       let before = try HostRig.contents(file)
       let report = Probe().report(on: file)
       var writer = try AtomicWriter(opening: report)
-      for (length, offset) in [(0, 0), (100, 0), (12288, 0), (8192, 4096), (2 << 20, 0)] {
+      let tooLong = Int(report.kernelPath.maximumBytes ?? 1 << 20) * 2
+      for (length, offset) in [(0, 0), (100, 0), (12288, 0), (8192, 4096), (tooLong, 0)] {
         #expect(throws: AtomicWriteError.self) {
           _ = try writer.write(
             AlignedBuffer(copying: [UInt8](repeating: 1, count: length)),

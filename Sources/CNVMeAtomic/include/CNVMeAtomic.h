@@ -55,14 +55,66 @@ int64_t nvmeatomic_realpath(const char *path, char *resolved, size_t capacity);
 /* Names in a directory, each ended by NUL, "." and ".." left out; the bytes used, or -errno
  * (-ERANGE when they do not fit). In C because DIR and dirent differ between Glibc overlays. */
 int64_t nvmeatomic_list_directory(const char *path, char *names, size_t capacity);
-/* Size in bytes of a block device. In C because BLKGETSIZE64 is a macro with a cast. */
-int nvmeatomic_block_size_bytes(int descriptor, uint64_t *bytes);
 /* BLKGETDISKSEQ (Linux 5.15), a macro with a cast, which bookworm's headers have. */
 int nvmeatomic_disk_sequence(int descriptor, uint64_t *sequence);
 /* Writes dirty pages back and drops all of a block device's pages: BLKFLSBUF, a macro. */
 int nvmeatomic_flush_buffers(int descriptor);
 /* Drops clean pages of a range from the page cache. posix_fadvise(3), POSIX_FADV_DONTNEED. */
 int nvmeatomic_drop_pages(int descriptor, int64_t offset, int64_t count);
+
+/* ---- Journals of files (journal.c) ------------------------------------------------------ */
+
+/* The extended attribute user.nvme-atomic of a file: its bytes used, or -ENODATA without one. */
+int64_t nvmeatomic_mark(int descriptor, void *value, size_t capacity);
+int nvmeatomic_set_mark(int descriptor, const void *value, size_t count);
+int nvmeatomic_remove_mark(int descriptor);
+/* f_fsid of statfs(2): on ext4 and btrfs of its UUID, on btrfs of the subvolume too. */
+int nvmeatomic_filesystem_id(int descriptor, uint64_t *id);
+/* FS_IOC_GETVERSION, a macro: another number each time an inode number is given again. */
+int nvmeatomic_inode_generation(int descriptor, uint32_t *generation);
+/* Gives a file the owner of another, where the process may, and its read and write permissions. */
+int nvmeatomic_copy_owner(int descriptor, int other);
+/* Gives an unnamed file a name in that directory that nothing has, by way of /proc. */
+/* Sets blocks of a range aside, shared with no other file where the filesystem can have that,
+ * whatever the file's size: fallocate(2), FALLOC_FL_KEEP_SIZE, FALLOC_FL_UNSHARE_RANGE. */
+int nvmeatomic_reserve(int descriptor, int64_t offset, int64_t count);
+/* Whether all blocks up to a size are the file's and no other's: 1 or 0. FS_IOC_FIEMAP, after
+ * what is dirty was written. */
+int nvmeatomic_is_allocated(int descriptor, uint64_t size);
+/* Has an empty file of btrfs overwrite its blocks: FS_NOCOW_FL. */
+int nvmeatomic_write_in_place(int descriptor);
+/* Takes a name away if it is that of an open file, -ESTALE if it is another's. */
+int nvmeatomic_unlink_same(int directory, const char *name, int descriptor);
+/* Whether a file belongs to the owner of another, to root or to this process, and gives nobody more
+ * than that does; 1 or 0. */
+int nvmeatomic_is_as_private(int descriptor, int other);
+/* For direct reads and writes; a symbolic link is none. */
+int nvmeatomic_open_journal(const char *path);
+/* Holds a name that one process of this network namespace can hold, as long as the descriptor is
+ * open: a socket's, in the abstract namespace. -EADDRINUSE where another holds it. */
+int nvmeatomic_claim_name(const char *name, size_t count);
+int nvmeatomic_link(int descriptor, int directory, const char *name);
+
+/* ---- Logs that are kept elsewhere (log.c) ------------------------------------------------ */
+
+/* A new file that each write(2) to has on stable storage when it returns. */
+int nvmeatomic_create_log(const char *path);
+/* A TCP connection without delay, whose writes end after ten seconds at the latest. -ENOENT where
+ * the host has no address. In C because getaddrinfo(3) has errors of its own. */
+int nvmeatomic_connect(const char *host, uint16_t port);
+/* Listens on all addresses, and takes the connection of whoever comes. */
+int nvmeatomic_listen(uint16_t port);
+int nvmeatomic_accept(int descriptor);
+/* 1 where something can be read, or accepted; 0 after the time, or a signal. */
+int nvmeatomic_wait_readable(int descriptor, int milliseconds);
+/* All bytes, by write(2) or send(2); what was written of them before an error stays. */
+int nvmeatomic_append(int descriptor, const void *bytes, size_t count, int is_socket);
+
+/* ---- Checksums (checksum.c) ------------------------------------------------------------- */
+
+/* XXH3, 128 bits, of libxxhash 0.8: the lower half first. In C because xxhash.h is mostly
+ * inlined functions that Swift cannot import. */
+void nvmeatomic_checksum(const void *bytes, size_t count, uint64_t checksum[2]);
 
 /* statx(2) as of Linux 6.16. Declared here because bookworm's headers lack the last fields; its
  * layout is pinned by _Static_assert in statx.c. */
@@ -109,9 +161,11 @@ struct nvmeatomic_filesystem {
 int nvmeatomic_statfs(int descriptor, struct nvmeatomic_filesystem *filesystem);
 
 struct nvmeatomic_xfs_geometry {
-  uint32_t block_size; /* bytes */
-  uint32_t flags;      /* XFS_FSOP_GEOM_FLAGS_* */
-  uint64_t log_start;  /* 0: the log is on another device */
+  uint32_t block_size;      /* bytes */
+  uint32_t realtime_extent; /* blocks that a real-time extent has */
+  uint32_t flags;           /* XFS_FSOP_GEOM_FLAGS_* */
+  uint64_t log_start;       /* 0: the log is on another device */
+  uint64_t uuid[2];         /* of the filesystem, as its bytes lie */
 };
 enum : uint32_t {
   NVMEATOMIC_XFS_GEOM_REFLINK = 1u << 20,
@@ -123,6 +177,35 @@ int nvmeatomic_xfs_geometry(int descriptor, struct nvmeatomic_xfs_geometry *geom
 int nvmeatomic_extended_flags(int descriptor, uint32_t *flags);
 /* FS_IOC_GETFLAGS; ext4 sets 0x80000 (FS_EXTENT_FL) on files that map by extents. */
 int nvmeatomic_inode_flags(int descriptor, uint32_t *flags);
+
+/* ---- Exchanging ranges (exchange.c) ------------------------------------------------------- */
+
+enum : uint64_t {
+  NVMEATOMIC_EXCHANGE_TO_EOF = 1u << 0,        /* the length does not count; sizes are exchanged */
+  NVMEATOMIC_EXCHANGE_DSYNC = 1u << 1,         /* durable when the call returns */
+  NVMEATOMIC_EXCHANGE_FILE1_WRITTEN = 1u << 3, /* what the staging file has not written stays */
+};
+/* Exchanges the blocks of one range of two files, all or none: XFS_IOC_EXCHANGE_RANGE, Linux 6.10.
+ * In C because no header of bookworm's has the structure. */
+int nvmeatomic_exchange_range(int target, int staging, int64_t offset, int64_t length,
+                              uint64_t flags);
+/* F_OFD_SETLK or F_OFD_SETLKW, invisible without _GNU_SOURCE. Kinds: 0 none, 1 shared, 2
+ * exclusive. Another's lock is -EAGAIN. */
+int nvmeatomic_lock(int descriptor, int kind, bool waits, int64_t offset, int64_t length);
+/* In C so that errno cannot be overwritten before it is read, as are all below. */
+int nvmeatomic_set_size(int descriptor, int64_t size);
+/* sync_file_range(2), invisible without _GNU_SOURCE: begins to write a range's dirty pages. */
+int nvmeatomic_start_writing_back(int descriptor, int64_t offset, int64_t count);
+/* The same for the whole file, and waits for the end. No cache of a device is flushed. */
+int nvmeatomic_write_back(int descriptor);
+/* Has an empty XFS file keep its data where another one does: FS_XFLAG_REALTIME. */
+int nvmeatomic_follow_realtime(int descriptor, int other);
+/* Has XFS leave blocks that a file has behind its end, by allocating some of it: FS_XFLAG_PREALLOC,
+ * which cannot be set otherwise. */
+int nvmeatomic_keep_blocks_behind_end(int descriptor, int64_t offset, int64_t length);
+/* Whether writing takes something from the file, set-user-id, set-group-id or capabilities: 1 or
+ * 0. */
+int nvmeatomic_has_privileges(int descriptor);
 
 /* ---- Extents (extents.c) ----------------------------------------------------------------- */
 
@@ -260,7 +343,6 @@ int nvmeatomic_pipe(int ends[2]);
 int nvmeatomic_reserve_memory(uint64_t bytes);
 /* Whether so many descriptors, 32 at most, could be opened: 0 or -errno. */
 int nvmeatomic_has_descriptors(int count);
-uint32_t nvmeatomic_effective_uid(void);
 /* RLIMIT_FSIZE in bytes, UINT64_MAX for none. */
 uint64_t nvmeatomic_file_size_limit(void);
 /* From now on SIGINT, SIGTERM and SIGHUP are noted and end nothing, but where they are ignored
@@ -271,7 +353,9 @@ int nvmeatomic_catch_stop_signals(void);
 int nvmeatomic_stop_signal(void);
 /* clock_gettime(2), CLOCK_MONOTONIC. In C so that no structure is built for each write. */
 uint64_t nvmeatomic_monotonic_nanoseconds(void);
-/* The same to the last tick, a few milliseconds ago: CLOCK_MONOTONIC_COARSE, for a tenth. */
+/* CLOCK_REALTIME: milliseconds since 1970. */
+uint64_t nvmeatomic_wall_clock_milliseconds(void);
+/* CLOCK_MONOTONIC to the last tick, a few milliseconds ago: CLOCK_MONOTONIC_COARSE, for a tenth. */
 uint64_t nvmeatomic_coarse_nanoseconds(void);
 /* getrusage(2), RUSAGE_SELF. */
 void nvmeatomic_processor_time(uint64_t *user_nanoseconds, uint64_t *system_nanoseconds);

@@ -53,6 +53,8 @@ package struct DeviceWriteCounter {
 
   /// Waits for what was to be written before, and counts; `nil` where others write meanwhile.
   package func unitsWhileIdle(_ target: AtomicTarget) -> UInt64? {
+    // Of what is written elsewhere this counter knows nothing.
+    if target.journal?.isElsewhere == true { return nil }
     target.writeOutFileSystem()
     let before = units()
     HostProcess.pause(milliseconds: 100)

@@ -45,7 +45,11 @@ package struct LoadRun: Sendable {
     if let failure { total.fail(failure, atBytes: plan.offsetBytes) }
     if let start {
       total.elapsedNanoseconds = max(results.endNanoseconds, start.nanoseconds) - start.nanoseconds
-      if plan.durable == .end, total.operations > 0 { flush(&total) }
+      if target.journal != nil {
+        closeJournal(&total)
+      } else if plan.durable == .end, total.operations > 0 {
+        flush(&total)
+      }
       let used = HostProcess.processorNanoseconds
       total.userNanoseconds = used.user - start.processor.user
       total.systemNanoseconds = used.system - start.processor.system
@@ -56,6 +60,11 @@ package struct LoadRun: Sendable {
 
   /// Whether the first write would be admitted. Nothing is written.
   package func checkFirstWrite() throws(AtomicWriteError) {
+    if let journal = target.journal {
+      try journal.checkAligned(plan.offsetBytes, blockBytes: plan.blockBytes)
+      let end = plan.offsetBytes + plan.blocks * UInt64(plan.blockBytes)
+      return try journal.check(plan.offsetBytes..<end)
+    }
     var admission = WriteAdmission(
       target,
       durability: plan.durable == .each ? .onReturn : .none,
@@ -151,6 +160,17 @@ package struct LoadRun: Sendable {
       told = now
       progress(control.operations, now - begin)
     }
+  }
+
+  /// What the journal has is brought in place: that belongs to the work that was measured.
+  private func closeJournal(_ total: inout LoadResult) {
+    let begin = HostProcess.monotonicNanoseconds
+    do throws(AtomicWriteError) {
+      try target.close()
+    } catch {
+      total.fail(error, atBytes: plan.offsetBytes)
+    }
+    total.elapsedNanoseconds += HostProcess.monotonicNanoseconds - begin
   }
 
   private func flush(_ total: inout LoadResult) {

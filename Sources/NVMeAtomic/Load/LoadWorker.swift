@@ -58,11 +58,11 @@ struct LoadWorker: ~Copyable {
   let control: LoadControl
   let thread: Int
 
-  private(set) var result = LoadResult()
+  var result = LoadResult()
   private var latencies = FixedArray<UInt64>(repeating: 0, count: Self.batch)
   private var recorded = 0
-  private var blocks: LoadBlocks
-  private var remaining: UInt64
+  var blocks: LoadBlocks
+  var remaining: UInt64
   private var deadlineNanoseconds: UInt64 = 0
 
   init(_ plan: LoadPlan, _ target: AtomicTarget, _ control: LoadControl, thread: Int) {
@@ -76,7 +76,13 @@ struct LoadWorker: ~Copyable {
 
   /// Writes until the count, the time, a signal or a failure ends it.
   mutating func run(_ sink: Sink) {
-    if plan.engine == .sync { runOneByOne(sink) } else { runQueue(sink) }
+    if let journal = target.journal {
+      runJournal(journal, sink)
+    } else if plan.engine == .sync {
+      runOneByOne(sink)
+    } else {
+      runQueue(sink)
+    }
     hand(to: sink)
   }
 
@@ -200,7 +206,7 @@ struct LoadWorker: ~Copyable {
     }
   }
 
-  private mutating func record(_ latency: UInt64, _ sink: Sink) {
+  mutating func record(_ latency: UInt64, _ sink: Sink) {
     result.operations &+= 1
     latencies[recorded] = latency
     recorded &+= 1
@@ -216,7 +222,7 @@ struct LoadWorker: ~Copyable {
 
   /// Ends the run for all threads.
   @inline(never)
-  private mutating func fail(_ error: AtomicWriteError, at offset: UInt64) {
+  mutating func fail(_ error: AtomicWriteError, at offset: UInt64) {
     result.fail(error, atBytes: offset)
     control.stop()
   }

@@ -42,7 +42,12 @@ public struct PathPromise: Hashable, Sendable {
 extension PathPromise {
   /// Whether a flush is known to reach what caches writes.
   var keepsDurability: Bool {
-    !assumptions.contains { if case .nothingCaches = $0 { true } else { false } }
+    !assumptions.contains { assumption in
+      switch assumption {
+      case .nothingCaches, .flushesReachStableStorage: true
+      default: false
+      }
+    }
   }
 }
 
@@ -54,6 +59,8 @@ public enum Assumption: Hashable, Sendable {
   case kernelWordOnly(MissingFact)
   /// The kernel flushes nothing, and its word is all there is that nothing below caches writes.
   case nothingCaches(MissingFact)
+  /// Flushes reach what caches writes, below a filesystem that nothing here describes.
+  case flushesReachStableStorage(MissingFact)
   /// A fabrics target's word, which often is a block size under another name.
   case fabricsClaim(transport: String)
   /// Others than this host could write to the namespace, and do not: the reason, as a clause.
@@ -62,7 +69,7 @@ public enum Assumption: Hashable, Sendable {
   /// Whether it stands for a fact that could be known and is not, so that no yes may rest on it.
   public var isDoubt: Bool {
     switch self {
-    case .kernelWordOnly, .nothingCaches, .fabricsClaim, .soleUser: true
+    case .kernelWordOnly, .nothingCaches, .fabricsClaim, .soleUser, .flushesReachStableStorage: true
     case .volatileCacheKeepsWritesWhole: false
     }
   }
@@ -127,6 +134,8 @@ public enum PlanRefusal: Hashable, Sendable {
   case noDrive
   /// Software atomic writes are seen torn by readers.
   case softwareIsSeenTorn
+  /// A transaction is in place range by range, and readers see some of it before the rest.
+  case seenInParts
   /// DN is set: the drive keeps commands apart no longer.
   case normalAtomicityDisabled
   /// ext4 has no journal, or does not flush it, and a longer write or a durable one rests on it.

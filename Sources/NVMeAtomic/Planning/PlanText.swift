@@ -37,6 +37,8 @@ extension Assumption: CustomStringConvertible {
     case .kernelWordOnly(let fact): "the kernel's word alone: \(fact)"
     case .nothingCaches(let fact):
       "the kernel sends no flush, on its word alone that nothing below caches writes: \(fact)"
+    case .flushesReachStableStorage(let fact):
+      "that flushes reach stable storage, which could not be looked at: \(fact)"
     case .fabricsClaim(let transport): MissingFact.remote(transport: transport).description
     case .soleUser(let clause): "no other host writes there: \(clause)"
     }
@@ -104,6 +106,7 @@ extension PlanRefusal: CustomStringConvertible {
         + "filesystem may split it"
     case .noDirectIO: "the file takes no direct I/O"
     case .noDrive: "there is no drive below"
+    case .seenInParts: "readers see some of it in place before the rest"
     case .softwareIsSeenTorn: "XFS works in software here, and readers see such writes torn"
     case .normalAtomicityDisabled: "DN is set (feature 0Ah), so commands are not kept apart"
     case .journalNotKept: "ext4 has no journal here, or its barriers are off"

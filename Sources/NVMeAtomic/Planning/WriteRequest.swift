@@ -33,6 +33,11 @@ public enum WritePath: String, Sendable, CaseIterable {
   /// An NVMe Write command through the `ng` character device: `NVME_URING_CMD_IO` or
   /// `NVME_IOCTL_IO64_CMD`.
   case passthrough
+  /// Staged in a file without a name, whose blocks XFS then exchanges for the target's, all or
+  /// none: ``AtomicTransaction``.
+  case exchange
+  /// Written to a journal first.
+  case journal
   /// An ordinary direct write: atomic only where nothing can split, merge or move it.
   case plain
 }

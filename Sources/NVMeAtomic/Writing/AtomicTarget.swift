@@ -30,6 +30,8 @@ public final class AtomicTarget: Sendable {
   private let flushing: PathVerdict
   /// What keeps a file or block device open; `nil` for a namespace.
   private let file: OwnedFileBox?
+  /// What writes by a journal; `nil` on other paths.
+  let journal: JournalSession?
   /// What holds a namespace; `nil` for a file or block device.
   private let claim: NamespaceClaim?
   /// Nothing has failed: the one thing that each write looks at.
@@ -41,13 +43,17 @@ public final class AtomicTarget: Sendable {
   /// - Parameters:
   ///   - report: The probe's report; it must still be true of the path.
   ///   - path: ``WritePath/kernel``; ``WritePath/passthrough`` for NVMe commands of its own, to a
-  ///     namespace, a partition of one or its character device; or ``WritePath/plain`` for writes
-  ///     that promise nothing.
+  ///     namespace, a partition of one or its character device; ``WritePath/exchange`` for an
+  ///     ``AtomicTransaction``; ``WritePath/journal`` for one, or for single writes, on any file
+  ///     and block device; or ``WritePath/plain`` for writes that promise nothing.
   ///   - overwritingExistingData: Whether a block device that carries a filesystem, RAID or
   ///     partition table may be written to.
   ///   - allowingShared: Whether passthrough may write to a namespace that other hosts can reach:
   ///     the caller then answers for none of them writing there.
+  ///   - place: For ``WritePath/journal``, where the journal is. A file's is recovered on opening,
+  ///     by whichever path it is opened, and made where there is none.
   /// - Throws: ``AtomicWriteError/target(_:)``, ``AtomicWriteError/busy(_:)``,
+  ///   ``AtomicWriteError/journal(_:)``,
   ///   ``AtomicWriteError/existingData(signature:)``, ``AtomicWriteError/refused(_:)``,
   ///   ``AtomicWriteError/missingFact(_:)`` or ``AtomicWriteError/targetChanged``; nothing was
   ///   written.
@@ -56,7 +62,8 @@ public final class AtomicTarget: Sendable {
     opening report: TargetReport,
     path: WritePath = .kernel,
     overwritingExistingData: Bool = false,
-    allowingShared: Bool = false
+    allowingShared: Bool = false,
+    journal place: JournalPlace = .automatic
   ) throws(AtomicWriteError) {
     if let error = report.error { throw .target(error) }
     self.report = report
@@ -71,7 +78,7 @@ public final class AtomicTarget: Sendable {
     if path == .passthrough {
       let address = try TargetOpening.address(report, allowsShared: allowingShared)
       let claim = try TargetOpening.claim(report)
-      (self.claim, file) = (claim, nil)
+      (self.claim, file, journal) = (claim, nil, nil)
       route = OperationRoute(generic: claim.generic.rawValue, address)
       // Now that nobody else can come in between.
       try TargetOpening.confirm(report)
@@ -85,9 +92,20 @@ public final class AtomicTarget: Sendable {
     guard report.kind?.isBlockDevice == true || report.kind == .file else {
       throw .refused(.notWritable(report.kind ?? .block))
     }
+    if path == .exchange { _ = try TargetOpening.exchangePromise(report) }
     let opened = try TargetOpening.open(report)
+    if path != .journal { try TargetOpening.excludeJournal(of: opened, report) }
     try TargetOpening.checkLimits(report)
     try TargetOpening.checkStack(of: opened, report, path)
+    if path == .journal {
+      route = OperationRoute(descriptor: opened.rawValue, writeFlags: [])
+      if report.kind != .file, !overwritingExistingData {
+        try TargetOpening.checkSignature(of: opened, report)
+      }
+      journal = try JournalOpening(report, opened, .write).open(place)
+      (claim, file) = (nil, nil)
+      return
+    }
     let isBlockDevice = report.kind?.isBlockDevice == true
     if isBlockDevice, !overwritingExistingData {
       try TargetOpening.checkSignature(of: opened, report)
@@ -101,7 +119,30 @@ public final class AtomicTarget: Sendable {
       descriptor: opened.rawValue,
       writeFlags: isBlockDevice ? .noWait : []
     )
-    (claim, file) = (nil, OwnedFileBox(opened))
+    (claim, file, journal) = (nil, OwnedFileBox(opened), nil)
+  }
+
+  /// Ends the writing: what a journal has is brought in place, on stable storage, and the journal
+  /// is marked clean. On other paths nothing is left to do. It may be written to again.
+  ///
+  /// A target that goes does the same, and cannot tell of a failure.
+  ///
+  /// - Throws: ``AtomicWriteError/journal(_:)``: what was committed is safe in the journal, and
+  ///   comes in place when it is opened again.
+  public func close() throws(AtomicWriteError) {
+    try checkpoint()
+  }
+
+  /// Who keeps transactions on ``WritePath/journal`` whole, and what that rests on, the journal's
+  /// own place included; `nil` on other paths.
+  public var journalPromise: PathPromise? { journal?.promise }
+
+  /// Brings in place, on stable storage, what a journal has, for programs that read the target
+  /// without this library. On other paths nothing is left to do.
+  ///
+  /// - Throws: As ``close()`` does.
+  public func checkpoint() throws(AtomicWriteError) {
+    try journal?.close()
   }
 
   /// Whether a write may begin: no flush failed, nothing failed in its range, and a namespace is
@@ -184,9 +225,15 @@ public final class AtomicTarget: Sendable {
     }
   }
 
-  /// Drops clean pages of a range, which keep direct writes from a block device.
-  func dropPages(offset: UInt64, length: UInt64) {
-    try? file?.descriptor.dropPages(offset: Int64(offset), count: Int64(length))
+  /// The same file once more, for locks of its own, and by way of the page cache.
+  func reopen() throws(AtomicWriteError) -> OwnedFileDescriptor {
+    guard let file else { throw .refused(.notWritable(report.kind ?? .block)) }
+    return try TargetOpening.reopen(file.descriptor, report)
+  }
+
+  /// Who keeps transactions on ``WritePath/exchange`` whole.
+  func exchangePromise() throws(AtomicWriteError) -> PathPromise {
+    try TargetOpening.exchangePromise(report)
   }
 
   /// `syncfs(2)`; a failure shows in the flushes that matter.
@@ -317,7 +364,7 @@ extension AtomicTarget {
     return (try? FileStatus(of: file.descriptor).sizeBytes).map { $0 <= offset } ?? false
   }
 
-  private static func cause(_ result: StorageResult) -> FailureCause {
+  static func cause(_ result: StorageResult) -> FailureCause {
     switch result {
     case .host(let errno): FailureCause(errno)
     case .device(let status): .device(NVMeStatus(raw: status))
@@ -332,5 +379,10 @@ private final class OwnedFileBox: Sendable {
 
   init(_ descriptor: consuming OwnedFileDescriptor) {
     self.descriptor = descriptor
+  }
+
+  deinit {
+    // A child that was made a moment ago has this descriptor too until it begins its program.
+    descriptor.unlock(RangeLock.journal)
   }
 }

@@ -10,6 +10,10 @@ public enum AtomicWriteError: Error, Hashable, Sendable {
   case existingData(signature: String)
   /// The path names something else than when it was probed.
   case targetChanged
+  /// Another transaction has read or staged some of this range, and has not ended.
+  case conflict(offsetBytes: UInt64, lengthBytes: UInt64)
+  /// The journal cannot be used, or not for this.
+  case journal(JournalFailure)
   /// The planner says no.
   case refused(PlanRefusal)
   /// The planner lacks a fact.
@@ -41,7 +45,7 @@ public enum AtomicWriteError: Error, Hashable, Sendable {
   /// What is known of the bytes on the target.
   public var outcome: Outcome {
     switch self {
-    case .outcomeUnknown, .shortWrite, .flushFailed: .unknown
+    case .outcomeUnknown, .shortWrite, .flushFailed, .journal(.unplaced): .unknown
     default: .notWritten
     }
   }
@@ -65,6 +69,8 @@ public enum Resource: String, Sendable {
   case thread
   /// A file descriptor.
   case descriptor
+  /// A lock on a range of a file.
+  case lock
 }
 
 /// Who reported a failure, and in what words.

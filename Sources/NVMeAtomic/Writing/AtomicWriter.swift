@@ -92,6 +92,9 @@ public struct AtomicWriter: ~Copyable {
     durability: Durability,
     isStrict: Bool = false
   ) throws(AtomicWriteError) -> WriteReceipt {
+    if let journal = openTarget.journal {
+      return try write(buffer, atBytes: offset, isStrict: isStrict, journal)
+    }
     try writeUnreported(buffer, atBytes: offset, durability: durability, isStrict: isStrict)
     let (promise, length) = (admission.promise, UInt64(buffer.byteCount))
     let isKept =
@@ -103,6 +106,32 @@ public struct AtomicWriter: ~Copyable {
       powerFailAtomic: promise,
       untorn: admission.untorn(offset: offset, length: length),
       isDurable: durability == .none ? false : isKept ? true : nil
+    )
+  }
+
+  /// One transaction; it is durable whether or not that is asked for.
+  private func write(
+    _ buffer: borrowing AlignedBuffer,
+    atBytes offset: UInt64,
+    isStrict: Bool,
+    _ journal: JournalSession
+  ) throws(AtomicWriteError) -> WriteReceipt {
+    if isStrict, let assumption = journal.promise.assumptions.first {
+      throw .onlyAssumed(assumption)
+    }
+    var stage = try JournalStage(openTarget)
+    // SAFETY: the bytes are lent for the call.
+    unsafe try buffer.withBytes { bytes throws(AtomicWriteError) in
+      unsafe try stage.write(bytes, atBytes: offset)
+    }
+    let receipt = try stage.commit(.onReturn)
+    return WriteReceipt(
+      path: .journal,
+      offsetBytes: offset,
+      lengthBytes: UInt64(buffer.byteCount),
+      powerFailAtomic: receipt.powerFailAtomic,
+      untorn: receipt.untorn,
+      isDurable: receipt.isDurable
     )
   }
 
@@ -157,6 +186,9 @@ public struct AtomicWriter: ~Copyable {
     atBytes offset: UInt64
   ) throws(AtomicWriteError) {
     let count = buffer.byteCount
+    if let journal = openTarget.journal {
+      return try read(into: &buffer, atBytes: offset, journal)
+    }
     let most = try openTarget.mostReadAtOnce(offset: offset, length: UInt64(count))
     var done = 0
     while done < count {
@@ -175,6 +207,21 @@ public struct AtomicWriter: ~Copyable {
       done += step
     }
     openTarget.noteRead(offset: offset, length: UInt64(count))
+  }
+
+  /// What was committed, wherever it is.
+  private func read(
+    into buffer: inout AlignedBuffer,
+    atBytes offset: UInt64,
+    _ journal: JournalSession
+  ) throws(AtomicWriteError) {
+    let count = buffer.byteCount
+    if offset.addingReportingOverflow(UInt64(count)).overflow { throw .refused(.overflows) }
+    // SAFETY: the bytes are lent for the call.
+    let found = unsafe try buffer.withMutableBytes { bytes throws(AtomicWriteError) in
+      unsafe try journal.read(into: bytes, atBytes: offset)
+    }
+    if found < count { throw .endOfFile(sizeBytes: offset + UInt64(found)) }
   }
 
   /// A file that ends there holds nothing of the range from there on, and that is known now.
@@ -229,6 +276,8 @@ public struct AtomicWriter: ~Copyable {
       case .kernel: plan.kernel
       case .passthrough: plan.passthrough
       case .plain: plan.plain
+      case .exchange, .journal:
+        .fails(.obstacle("\(path.rawValue) takes transactions, which AtomicTransaction carries"))
       }
     switch verdict {
     case .fails(let refusal): throw .refused(refusal)

@@ -26,6 +26,9 @@ package enum ProgramStart {
   /// From now on SIGINT, SIGTERM and SIGHUP end nothing, and are noted for a load to end by.
   package static func noteStopSignals() { HostProcess.catchStopSignals() }
 
+  /// Whether one of them has come.
+  package static var isToStop: Bool { HostProcess.stopSignal != 0 }
+
   /// Whether a probe and a write find the descriptors that they want: without them they find less.
   package static func checkDescriptors() throws(AtomicWriteError) {
     do throws(Errno) {

@@ -90,7 +90,7 @@ final class HeldNode: Sendable {
     _ report: TargetReport
   ) throws(AtomicWriteError) {
     do throws(Errno) {
-      descriptor = try OwnedFileDescriptor(opening: node.path, mode)
+      descriptor = try TargetOpening.openWhenFree(node.path, mode, report)
     } catch {
       guard error == .resourceBusy else { throw TargetOpening.openError(error, report) }
       throw .busy(report.user ?? "\(node.path) is mounted or held")

@@ -7,7 +7,7 @@ enum TargetOpening {
     let isBlockDevice = report.kind?.isBlockDevice == true
     let mode: OpenMode = isBlockDevice ? [.readWrite, .direct, .exclusive] : [.readWrite, .direct]
     let descriptor = try openErrors(report) { () throws(Errno) in
-      try OwnedFileDescriptor(opening: report.path, mode)
+      try openWhenFree(report.path, mode, report)
     }
     let status = try openErrors(report) { () throws(Errno) in try FileStatus(of: descriptor) }
     var identity = TargetIdentity(status)
@@ -16,6 +16,24 @@ enum TargetOpening {
     guard identity == report.identity, StatxLimits(status) == report.limits.statx
     else { throw .targetChanged }
     return descriptor
+  }
+
+  /// Waits half a second for a block device that nobody is seen to use: io_uring keeps what a
+  /// killed process had open for a moment after its end.
+  static func openWhenFree(
+    _ path: String,
+    _ mode: OpenMode,
+    _ report: TargetReport
+  ) throws(Errno) -> OwnedFileDescriptor {
+    for _ in 0..<25 where report.user == nil && mode.contains(.exclusive) {
+      do throws(Errno) {
+        return try OwnedFileDescriptor(opening: path, mode)
+      } catch {
+        guard error == .resourceBusy else { throw error }
+      }
+      HostProcess.pause(milliseconds: 20)
+    }
+    return try OwnedFileDescriptor(opening: path, mode)
   }
 
   /// The probe may be old: a format, another firmware, table, member or path changes what holds,
@@ -51,7 +69,9 @@ enum TargetOpening {
     // refuses for the moment counts as written (`drivers/md/raid1-10.c`).
     let takesNoWait = try openErrors(report) { () throws(Errno) in try descriptor.takesNoWait() }
     // io_uring tries that by itself first, for plain writes too.
-    guard takesNoWait || path == .plain, !stack.layers.contains(where: \.isMirrored) else {
+    guard takesNoWait || path == .plain || path == .journal,
+      !stack.layers.contains(where: \.isMirrored)
+    else {
       throw .refused(
         .obstacle(
           "a layer below takes no RWF_NOWAIT, without which the kernel may write through the page "

@@ -18,6 +18,8 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     var triesAgain = true
     /// Nanoseconds by which flushes are chosen; `nil` for the machine's clock.
     var clock: (() -> UInt64)?
+    /// Waits so many milliseconds.
+    var pause: (UInt32) -> Void
     /// Called at once when a flush fails, before the writes that rested on it are told.
     var onFlushFailure: ((StorageResult) -> Void)?
 
@@ -27,9 +29,11 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
       keepsNeighboursApart: Bool = false,
       triesAgain: Bool = true,
       clock: (() -> UInt64)? = nil,
+      pause: @escaping (UInt32) -> Void = { HostProcess.pause(milliseconds: $0) },
       onFlushFailure: ((StorageResult) -> Void)? = nil
     ) {
       self.clock = clock
+      self.pause = pause
       self.onFlushFailure = onFlushFailure
       self.isAtomic = isAtomic
       self.durability = durability
@@ -104,7 +108,7 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   var rules: Rules
   let depth: Int
   /// How often a write is tried, by itself, whose pages are in use by somebody else.
-  static var mostAttempts: UInt8 { 8 }
+  static var mostAttempts: UInt8 { 12 }
 
   private var places: FixedArray<Place>
   private var ranges: WriteRanges
@@ -333,9 +337,6 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     unsafe places[slot].operation.memory
   }
 
-  /// Whether ``next()`` need not wait.
-  var hasEnded: Bool { endedCount > 0 }
-
   /// Writes, tried again while pages of somebody else or a full queue are in the way.
   ///
   /// - Precondition: Nothing else is on its way.
@@ -368,7 +369,7 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     var tries: UInt8 = 1
     while isTemporary(result), tries < Self.mostAttempts {
       storage.dropPages(offset: operation.offsetBytes, count: UInt64(operation.byteCount))
-      if tries > 1 { Self.pause(beforeTry: tries) }
+      if tries > 1 { pause(beforeTry: tries) }
       tries += 1
       result = alone(operation)
     }
@@ -520,7 +521,7 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
       for slot in 0..<depth where places[slot].state == .postponed {
         tries = max(tries, places[slot].tries)
       }
-      Self.pause(beforeTry: tries)
+      pause(beforeTry: tries)
     }
     for slot in 0..<depth where places[slot].state == .postponed {
       postponedCount -= 1
@@ -528,15 +529,15 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     }
   }
 
-  /// Each time longer, a quarter of a second in all: a busy reader of the same pages lets go of
-  /// them only for moments.
-  private static func pause(beforeTry tries: UInt8) {
-    HostProcess.pause(milliseconds: 1 << UInt32(min(tries, mostAttempts)))
+  /// Each time longer up to a quarter of a second, 1.5 seconds in all: a busy reader of the same
+  /// pages lets go of them only for moments, and not often where the machine is slow.
+  private func pause(beforeTry tries: UInt8) {
+    rules.pause(1 << UInt32(min(tries, 8)))
   }
 
   private mutating func pushOneAlone() {
     for slot in 0..<depth where places[slot].state == .toBeAlone {
-      if places[slot].tries > 0 { Self.pause(beforeTry: places[slot].tries) }
+      if places[slot].tries > 0 { pause(beforeTry: places[slot].tries) }
       aloneCount -= 1
       resentCount += 1
       places[slot].wasAlone = true

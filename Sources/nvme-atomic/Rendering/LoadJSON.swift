@@ -58,6 +58,7 @@ struct LoadJSON {
     }
     return .object([
       "kernel": count(.kernel), "passthrough": count(.passthrough), "plain": count(.plain),
+      "journal": count(.journal),
     ])
   }
 }

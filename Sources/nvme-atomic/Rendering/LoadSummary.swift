@@ -48,7 +48,8 @@ struct LoadSummary {
 
   /// Whether the writes survive a power failure by now; `nil` where asked and not known.
   var isDurable: Bool? {
-    if plan.durable == .none || result.operations == 0 { return false }
+    // A journal's writes are durable whether or not that was asked for.
+    if plan.durable == .none && path != .journal || result.operations == 0 { return false }
     return result.failure == nil ? isFlushed : nil
   }
 

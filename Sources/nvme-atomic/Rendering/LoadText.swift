@@ -13,6 +13,8 @@ struct LoadText {
       switch summary.path {
       case .kernel: "RWF_ATOMIC"
       case .passthrough: "NVMe commands"
+      case .exchange: "exchanged ranges"
+      case .journal: "a journal"
       case .plain: "ordinary writes, NOT atomic"
       }
     var lines = [

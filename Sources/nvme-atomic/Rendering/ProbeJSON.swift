@@ -176,10 +176,8 @@ struct ProbeJSON {
   private func paths(_ report: TargetReport) -> JSONValue {
     let kernel = report.kernelPath
     let passthrough = report.passthroughPath
-    // Neither writes in this version, and neither is offered before it does.
-    let absent: JSONValue = .object([
-      "available": .bool(false), "reason": .string("this version does not write by it"),
-    ])
+    let exchange = report.exchangePath
+    let journal = report.journalPath
     return .object([
       "kernel": .object([
         "available": .optional(kernel.available), "min_bytes": .optional(kernel.minimumBytes),
@@ -197,8 +195,12 @@ struct ProbeJSON {
         "boundary_offset_bytes": .optional(passthrough.boundaryOffsetBytes),
         "reason": .optional(passthrough.reason),
       ]),
-      "exchange": absent,
-      "journal": absent,
+      "exchange": .object([
+        "available": .optional(exchange.available), "reason": .optional(exchange.reason),
+      ]),
+      "journal": .object([
+        "available": .bool(journal.available), "reason": .optional(journal.reason),
+      ]),
     ])
   }
 

@@ -5,16 +5,41 @@ struct WriteText {
   let line: String
 
   init(_ receipt: WriteReceipt, _ target: String) {
-    let promise = receipt.powerFailAtomic
+    let what = "\(ByteText(receipt.lengthBytes)) at \(receipt.offsetBytes)"
+    self.init(
+      "\(target): \(what) by \(receipt.path.words)",
+      receipt.powerFailAtomic,
+      untorn: receipt.untorn,
+      isDurable: receipt.isDurable
+    )
+  }
+
+  init(_ receipt: TransactionReceipt, _ target: String) {
+    let first = receipt.ranges.first?.lowerBound ?? 0
+    let place =
+      receipt.ranges.count == 1
+      ? "at \(first)" : "in \(receipt.ranges.count) ranges from \(first) on"
+    self.init(
+      "\(target): \(ByteText(receipt.bytes)) \(place) by \(receipt.path.words)",
+      receipt.powerFailAtomic,
+      untorn: receipt.untorn,
+      isDurable: receipt.isDurable
+    )
+  }
+
+  private init(
+    _ what: String,
+    _ promise: PathPromise?,
+    untorn: PathVerdict,
+    isDurable: Bool?
+  ) {
     let atomic =
       promise.map { promise in
         promise.assumptions.first.map { "assumed (\($0))" } ?? "yes, by \(promise.backing.rawValue)"
       } ?? "no"
-    let what = "\(ByteText(receipt.lengthBytes)) at \(receipt.offsetBytes)"
     let text =
-      "\(target): \(what) by \(receipt.path.words); "
-      + "power-fail atomic: \(atomic); untorn for readers: \(receipt.untorn.text); "
-      + "durable: \(receipt.isDurable.map { $0 ? "yes" : "no" } ?? "not known")"
+      "\(what); power-fail atomic: \(atomic); untorn for readers: \(untorn.text); "
+      + "durable: \(isDurable.map { $0 ? "yes" : "no" } ?? "not known")"
     line = text.printable
   }
 }
@@ -25,6 +50,8 @@ extension WritePath {
     switch self {
     case .kernel: "RWF_ATOMIC"
     case .passthrough: "an NVMe command"
+    case .exchange: "exchanged ranges"
+    case .journal: "a journal"
     case .plain: "an ordinary write"
     }
   }

@@ -121,7 +121,7 @@ import Testing
     for _ in 0..<200 {
       let world = generator.device()
       guard let size = world.target.sizeBytes else { continue }
-      for path in WritePath.allCases {
+      for path in WritePath.planned {
         let length = generator.random.pick([1, 2, 3, 4, 8]) * world.drive.block
         guard Self.holds(world, path, .everyPage(sizeBytes: length)) else { continue }
         let torn = stride(from: 0, through: size - length, by: Int(length)).first {

@@ -88,7 +88,7 @@ import Testing
       world.deriveQueue(.namespaceOnly)
       world.deriveDeviceStatx()
       if kind == .file { world.deriveXFS(block: 4096, reflink: false, software: 0) }
-      for path in WritePath.allCases {
+      for path in WritePath.planned {
         let range = WriteRequest.Range.one(offsetBytes: offset, lengthBytes: length)
         #expect(world.verdict(path, WriteRequest(range, writer: path.writer)).promise == nil)
       }
@@ -98,7 +98,7 @@ import Testing
   @Test func anEmptyPageIsNoPage() {
     for kind in [TargetKind.namespace, .generic, .file] {
       let world = World(Drive(awupf: 7), kind: kind)
-      for path in WritePath.allCases {
+      for path in WritePath.planned {
         let request = WriteRequest(.everyPage(sizeBytes: 0), writer: path.writer)
         #expect(world.verdict(path, request).promise == nil)
       }

@@ -25,7 +25,7 @@ import Testing
     return world.verdict(path, request)
   }
 
-  @Test(arguments: Writer.allCases, WritePath.allCases)
+  @Test(arguments: Writer.allCases, WritePath.planned)
   func eachPathServesItsOwnWriter(writer: Writer, path: WritePath) {
     let verdict = Self.ask(Self.world(), path, writer: writer)
     #expect((verdict.promise != nil) == (writer == path.writer))
@@ -53,7 +53,7 @@ import Testing
     }
   }
 
-  @Test(arguments: WritePath.allCases)
+  @Test(arguments: WritePath.planned)
   func aVolatileCacheIsAnAssumptionUnlessDurable(path: WritePath) {
     for cache in [true, nil] as [Bool?] {
       let world = Self.world(cache: cache)
@@ -88,7 +88,7 @@ import Testing
     #expect(Self.ask(doubtful, path, durable).promise == nil)
   }
 
-  @Test(arguments: WritePath.allCases)
+  @Test(arguments: WritePath.planned)
   func aRemoteNamespaceIsNeverAPlainYes(path: WritePath) {
     var world = Self.world(cache: true)
     world.target.fabric = "tcp"
@@ -130,7 +130,7 @@ import Testing
     #expect(limit == 65536 * UInt64(world.drive.block))
   }
 
-  @Test(arguments: WritePath.allCases)
+  @Test(arguments: WritePath.planned)
   func untornNeedsTheNormalLimitsAndDN(path: WritePath) {
     var world = Self.world()
     #expect(Self.ask(world, path, .untorn).promise != nil)

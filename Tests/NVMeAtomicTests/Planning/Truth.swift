@@ -39,6 +39,7 @@ struct Truth {
         case .kernel: truth.kernel(offset, length)
         case .passthrough: truth.passthrough(offset, length)
         case .plain: truth.plain(offset, length)
+        case .exchange, .journal: .refused("not planned by ranges")
         }
       }
     )

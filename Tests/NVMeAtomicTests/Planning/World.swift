@@ -128,6 +128,12 @@ struct World {
     case .kernel: plan.kernel
     case .passthrough: plan.passthrough
     case .plain: plan.plain
+    case .exchange, .journal: .fails(.obstacle("not planned by ranges"))
     }
   }
+}
+
+extension WritePath {
+  /// Those that the planner decides by the range of one write.
+  static let planned: [WritePath] = [.kernel, .passthrough, .plain]
 }

@@ -194,11 +194,16 @@ import Testing
     #expect(run.longestWait <= 8 * depth + 40, "seed \(seed): it waited while others went ahead")
     #expect(run.failures.isEmpty)
     // Refused with nothing beside it, again and again: that is reported.
-    let always = try Run(.init(keepsNeighboursApart: true), depth: depth, writes: 1, seed: seed) {
+    let always = try Run(
+      .init(keepsNeighboursApart: true, pause: { _ in }),
+      depth: depth,
+      writes: 1,
+      seed: seed
+    ) {
       for number in 0..<20 { $0.results[number] = .host(.invalidArgument) }
     }
     #expect(always.failures[0] == .result(.host(.invalidArgument)))
-    #expect(always.resent == 8)
+    #expect(always.resent == Int(WriteEngine<MemoryStorage>.mostAttempts))
   }
 
   @Test func withoutNeighboursARefusalIsReportedAtOnce() throws {
@@ -214,11 +219,14 @@ import Testing
     }
     #expect(once.failures.isEmpty)
     #expect(once.journal.events.contains { if case .droppedPages = $0 { true } else { false } })
-    let always = try Run(.init(), depth: depth, writes: 1, seed: 5) {
+    let always = try Run(.init(pause: { _ in }), depth: depth, writes: 1, seed: 5) {
       for number in 0..<20 { $0.results[number] = .host(.resourceTemporarilyUnavailable) }
     }
     #expect(always.failures[0] == .result(.host(.resourceTemporarilyUnavailable)))
-    #expect(always.journal.events.count { if case .pushed = $0 { true } else { false } } == 8)
+    #expect(
+      always.journal.events.count { if case .pushed = $0 { true } else { false } }
+        == Int(WriteEngine<MemoryStorage>.mostAttempts)
+    )
   }
 
   /// What a command's EAGAIN says of it is nobody's word: it is not sent again.
@@ -241,22 +249,25 @@ import Testing
   }
 
   @Test(arguments: [Errno.resourceTemporarilyUnavailable, .invalidArgument])
-  func aSingleWriteThatIsBusyIsTriedEightTimes(errno: Errno) {
-    for refusals in 0...9 {
+  func aSingleWriteThatIsBusyIsTriedForAWhile(errno: Errno) {
+    let most = Int(WriteEngine<MemoryStorage>.mostAttempts)
+    for refusals in 0...most + 1 {
       let journal = MemoryStorage.Journal(byteCount: Self.block)
       for number in 0..<refusals { journal.results[number] = .host(errno) }
+      var pauses: [UInt32] = []
       var engine = WriteEngine(
         MemoryStorage(journal, depth: 1, seed: 1),
-        .init(keepsNeighboursApart: true)
+        .init(keepsNeighboursApart: true, pause: { pauses.append($0) })
       )
       var bytes = [UInt8](repeating: 9, count: Self.block)
       let failure = bytes.withUnsafeMutableBytes { bytes in
         bytes.baseAddress.flatMap { engine.writeAlone($0, byteCount: Self.block, atBytes: 0) }
       }
-      #expect(failure == (refusals < 8 ? nil : .result(.host(errno))))
-      #expect(journal.bytes.allSatisfy { $0 == (refusals < 8 ? 9 : 0) })
+      #expect(failure == (refusals < most ? nil : .result(.host(errno))))
+      #expect(journal.bytes.allSatisfy { $0 == (refusals < most ? 9 : 0) })
       let pushed = journal.events.count { if case .pushed = $0 { true } else { false } }
-      #expect(pushed == min(refusals + 1, 8))
+      #expect(pushed == min(refusals + 1, most))
+      #expect(pauses.allSatisfy { $0 <= 256 } && (refusals < most || pauses.reduce(0, +) > 1000))
     }
   }
 

@@ -271,7 +271,7 @@ def kept_whole_if_known(device, offset, length):
 
 
 def write_command(device, offset, data):
-    return run([*TOOL, "write", device.path, "--at", str(offset), "--input", "-", "--json",
+    return run([*TOOL, "write", device.path, "--path", "kernel", "--at", str(offset), "--input", "-", "--json",
                 "--overwrite-existing-data"], data)
 
 

@@ -1,5 +1,6 @@
 """NVMe over Fabrics within one machine: nvmet targets, reached through nvme-loop."""
 
+import glob
 import os
 import time
 
@@ -44,6 +45,17 @@ def connect(name, host=1):
         identity = HOST.format(host)
         fabrics.write(f"transport=loop,nqn={name},hostnqn={identity},hostid={identity[-36:]}".encode())
         return fabrics.read(200).decode()
+
+
+def node(name):
+    """The block device of the subsystem's only namespace."""
+    def find():
+        for path in glob.glob("/sys/block/nvme*n*"):
+            disk = os.path.basename(path)
+            subsystem = f"{path}/device/subsysnqn"
+            if os.path.exists(f"/dev/{disk}") and os.path.exists(subsystem) and drives.read(subsystem) == name:
+                return f"/dev/{disk}"
+    return drives.wait_for(find, "the remote namespace")
 
 
 def disconnect(controller):

@@ -55,7 +55,7 @@ def write_command(node, data, *options, place=PLACE):
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        return tool("write", node, "--at", place, "--input", file.name, "--json", *options)
+        return tool("write", node, "--path", "kernel", "--at", place, "--input", file.name, "--json", *options)
 
 
 def tool_writes(name, node, length, kept="yes", options=()):

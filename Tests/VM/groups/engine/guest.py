@@ -103,7 +103,7 @@ def test_append():
         with open("/tmp/input", "wb") as input_file:
             input_file.write(data)
         size = os.path.getsize(file)
-        once = tool("write", file, "--at", 0, "--input", "/tmp/input", "--json")
+        once = tool("write", file, "--path", "kernel", "--at", 0, "--input", "/tmp/input", "--json")
         # Linux 6.12 has no RWF_ATOMIC on files.
         taken = result == len(data)
         check("the tool's lands where it was told", (0 if taken else 2, taken, size),

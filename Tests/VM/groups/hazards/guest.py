@@ -30,7 +30,7 @@ def answer(path, writer, *options, size=PAGE):
 
 
 def write(path, data, *options, offset=0, prefix=()):
-    return subprocess.run([*prefix, *TOOL, "write", path, "--at", str(offset), "--input", "-", "--json", *options],
+    return subprocess.run([*prefix, *TOOL, "write", path, "--path", "kernel", "--at", str(offset), "--input", "-", "--json", *options],
                           input=data, capture_output=True)
 
 

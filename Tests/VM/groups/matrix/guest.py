@@ -319,7 +319,7 @@ def write_command(target, offset, data):
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        return tool("write", target.path, "--at", offset, "--input", file.name, "--json", *overwrite)
+        return tool("write", target.path, "--path", "kernel", "--at", offset, "--input", file.name, "--json", *overwrite)
 
 
 def accepted(target, what, offset, length):

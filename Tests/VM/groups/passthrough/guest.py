@@ -232,7 +232,7 @@ def test_loads():
                 write_direct(path, 0, bytes(blocks * block))
                 document = load(name, path, block, "--count", 400, "--engine", engine, "--queue-depth", depth, "--threads", threads,
                                 "--pattern", pattern, "--range", f"0:{blocks * block}", "--seed", 5)
-                check(f"{name} writes", (400, "passthrough", {"kernel": 0, "passthrough": 400, "plain": 0}, None),
+                check(f"{name} writes", (400, "passthrough", {"kernel": 0, "passthrough": 400, "plain": 0, "journal": 0}, None),
                       tuple(document[key] for key in ("operations", "path", "paths", "error")))
                 found = torn(path, block, blocks)
                 # A block that chance has left out holds zeros, as before.

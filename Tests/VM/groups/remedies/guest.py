@@ -121,7 +121,7 @@ def write(device, data):
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        return tool("write", device, "--at", 0, "--input", file.name, "--json", "--overwrite-existing-data")
+        return tool("write", device, "--path", "kernel", "--at", 0, "--input", file.name, "--json", "--overwrite-existing-data")
 
 
 def test_cache():

@@ -52,7 +52,7 @@ def write(path, offset, data, *options, prefix=()):
         file.write(data)
         file.flush()
         os.chmod(file.name, 0o644)
-        return run([*prefix, *TOOL, "write", path, "--at", str(offset), "--input", file.name, "--json", *options])
+        return run([*prefix, *TOOL, "write", path, "--path", "kernel", "--at", str(offset), "--input", file.name, "--json", *options])
 
 
 def refused(name, result, code=None):

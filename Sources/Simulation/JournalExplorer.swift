@@ -1,0 +1,342 @@
+import LinuxIO
+import NVMeAtomic
+import SystemPackage
+
+/// Commits transactions by the library's own journal on simulated drives, cuts the power after
+/// every step, also of recovery, and looks at what recovery makes of what may be left.
+///
+/// One seed decides everything.
+package struct JournalExplorer {
+  /// What is made wrong on purpose, for the explorer to notice.
+  package enum Mutant: String, Sendable, CaseIterable {
+    /// A record is written in place before it is on stable storage.
+    case flushOmitted = "journal-flush-omitted"
+    /// The log begins anew before what was written in place is on stable storage.
+    case tailEarly = "journal-tail-early"
+    /// The same at the end of recovery.
+    case recoveryUnflushed = "journal-recovery-unflushed"
+    /// Writes in place of two records are on their way at once.
+    case unordered = "journal-unordered"
+    case checksumIgnored = "journal-checksum-ignored"
+    case foreignReplayed = "journal-foreign-replayed"
+    /// Neither laps nor numbers are looked at, of which one alone would do.
+    case oldRecordsReplayed = "journal-old-records-replayed"
+    case unfinishedReplayed = "journal-unfinished-replayed"
+    case damageIgnored = "journal-damage-ignored"
+    /// Another path writes while the log has a record of the same place.
+    case directOverLive = "journal-direct-over-live"
+    /// The drive ignores flushes, or FUA.
+    case ignoresFlushes = "journal-drive-ignores-flushes"
+    case ignoresFUA = "journal-drive-ignores-fua"
+
+    var rules: JournalRules {
+      var rules = JournalRules()
+      switch self {
+      case .flushOmitted: rules.flushesRecords = false
+      case .tailEarly: rules.flushesPlaces = false
+      case .recoveryUnflushed: rules.flushesRecovery = false
+      case .unordered: rules.keepsOrder = false
+      case .checksumIgnored: rules.checksPayload = false
+      case .foreignReplayed: rules.checksIdentity = false
+      case .oldRecordsReplayed: (rules.checksLap, rules.checksSequence) = (false, false)
+      case .unfinishedReplayed: rules.waitsForEnd = false
+      case .damageIgnored: rules.noticesDamage = false
+      case .directOverLive, .ignoresFlushes, .ignoresFUA: break
+      }
+      return rules
+    }
+
+    var lie: SimulatedDrive.Lie? {
+      switch self {
+      case .ignoresFlushes: .ignoresFlushes
+      case .ignoresFUA: .ignoresFUA
+      default: nil
+      }
+    }
+  }
+
+  private static let mostImages = 6
+
+  private let seed: UInt64
+  private let mutant: Mutant?
+  private var random: SplitMix64
+  private let layout: JournalLayout
+  private var drive = SimulatedDrive.Geometry()
+  private let depth: Int
+  private var failsOneOf: UInt64 = 0
+  private let rots: Bool
+  private let hasForeign: Bool
+
+  package init(seed: UInt64, mutant: Mutant? = nil) {
+    self.seed = seed
+    self.mutant = mutant
+    random = SplitMix64(seed)
+    depth = Int(1 + random.below(4))
+    drive.powerFailBlocks = Int(1 + random.below(4))
+    drive.hasVolatileCache = random.below(4) > 0
+    drive.tearsCached = true
+    let targetBlocks = 8
+    let journalBlocks = Int(7 + random.below(10))
+    let isRegion = random.below(2) == 0
+    // Whatever these may be, there is a geometry.
+    guard
+      let geometry = JournalGeometry(
+        startBytes: isRegion ? UInt64(targetBlocks * 512) : 0,
+        lengthBytes: UInt64(journalBlocks * 512),
+        blockBytes: 512,
+        granuleBytes: 512
+      )
+    else { preconditionFailure() }
+    layout = JournalLayout(
+      targetBlocks: targetBlocks,
+      journalBlocks: journalBlocks,
+      blockBytes: 512,
+      isRegion: isRegion,
+      geometry: geometry,
+      rules: mutant?.rules ?? JournalRules(),
+      identity: JournalIdentity(low: seed, high: 1)
+    )
+    if random.below(4) == 0 { failsOneOf = 8 + random.below(40) }
+    rots = random.below(4) == 0
+    hasForeign = random.below(2) == 0
+  }
+
+  /// What the seed has chosen.
+  package var scenario: String {
+    "\(layout.journalBlocks) blocks of journal, "
+      + (layout.isRegion ? "a region of the drive" : "a drive of its own")
+      + ", \(drive.powerFailBlocks) blocks kept whole, "
+      + (drive.hasVolatileCache ? "a volatile cache" : "no cache") + ", depth \(depth), "
+      + (failsOneOf == 0 ? "nothing fails" : "one of \(failsOneOf) commands fails")
+      + (rots ? ", bytes rot" : "") + (hasForeign ? ", an older journal beneath" : "")
+  }
+
+  /// Runs several starts, each ended by a power failure.
+  package mutating func explore() -> (CrashExplorer.Tally, String?) {
+    // A file begins with some size, a region with all that is before it.
+    let sizeBytes = layout.isRegion ? layout.targetBytes : Int(random.below(2000))
+    let witness = JournalWitness(
+      layout,
+      [UInt8](repeating: 0, count: sizeBytes),
+      seed: random.next(),
+      mostImages: Self.mostImages,
+      rots: rots
+    )
+    do throws(JournalProblem) {
+      var images = try newJournal(sizeBytes)
+      for _ in 0..<(2 + random.below(2)) where witness.problem == nil {
+        images = try start(images, witness)
+      }
+    } catch {
+      return (witness.tally, witness.problem ?? "seed \(seed): \(error)")
+    }
+    return (witness.tally, witness.problem)
+  }
+
+  /// What each drive holds with a journal that was just made, perhaps where another one was.
+  private mutating func newJournal(_ sizeBytes: Int) throws(JournalProblem) -> [ImageMemory] {
+    let images = layout.driveBlocks.map { blocks in
+      let image = ImageMemory()
+      image.bytes = [UInt8](repeating: 0, count: blocks * layout.blockBytes)
+      return image
+    }
+    if hasForeign {
+      var engine = try layout.engine(images)
+      try engine.format(superblock(JournalIdentity(low: seed, high: 2)))
+      for _ in 0..<3 {
+        let first = random.below(6)
+        let range = first * 512..<(first + 1) * 512
+        // SAFETY: the memory is lent for the call.
+        unsafe try engine.commit([range]) { memory, _, _ in
+          unsafe memory.initializeMemory(as: UInt8.self, repeating: 0xee)
+        }
+      }
+      images[0].bytes.replaceSubrange(
+        0..<layout.targetBytes,
+        with: [UInt8](repeating: 0, count: layout.targetBytes)
+      )
+    }
+    var engine = try layout.engine(images)
+    try engine.format(superblock(layout.identity))
+    if !layout.isRegion { images[0].cut(toBytes: sizeBytes) }
+    return images
+  }
+
+  private func superblock(_ identity: JournalIdentity) -> JournalSuperblock {
+    JournalSuperblock(identity: identity, geometry: layout.geometry)
+  }
+
+  /// Opens, writes, and is cut off; what the drives hold then.
+  private mutating func start(
+    _ images: [ImageMemory],
+    _ witness: JournalWitness
+  ) throws(JournalProblem) -> [ImageMemory] {
+    let drives = zip(images, layout.driveBlocks).map { image, blocks in
+      var geometry = drive
+      geometry.blocks = blocks
+      return SimulatedDrive(geometry, image: image.bytes, lie: mutant?.lie)
+    }
+    let file = images[0].sizeBytes.map { SimulatedFile(drives[0], sizeBytes: $0) }
+    witness.watch(drives, file)
+    var fails = failsOneOf
+    // Recovery is cut off at each of its steps, and then comes to its end.
+    try recover(drives, file, witness)
+    if random.below(2) == 0 { fails = 0 }
+    do throws(JournalProblem) {
+      var engine = try engine(drives, file, witness, failsOneOf: fails)
+      _ = try engine.recover { superblock throws(JournalProblem) in try layout.check(superblock) }
+      try write(&engine, drives, file, witness)
+    } catch {
+      // A failing command ends the journal's work, as it must; nothing else does.
+      if fails == 0 { throw error }
+    }
+    return witness.cutForGood()
+  }
+
+  private mutating func recover(
+    _ drives: [SimulatedDrive],
+    _ file: SimulatedFile?,
+    _ witness: JournalWitness
+  ) throws(JournalProblem) {
+    var engine = try engine(drives, file, witness, failsOneOf: 0)
+    _ = try engine.recover { superblock throws(JournalProblem) in try layout.check(superblock) }
+    witness.settle(
+      on: file?.contents ?? drives[0].visible(firstBlock: 0, count: layout.targetBytes)
+    )
+  }
+
+  private mutating func engine(
+    _ drives: [SimulatedDrive],
+    _ file: SimulatedFile?,
+    _ witness: JournalWitness,
+    failsOneOf: UInt64
+  ) throws(JournalProblem) -> JournalEngine<SimulatedFileStorage> {
+    func storage(_ drive: SimulatedDrive, _ seed: UInt64) -> SimulatedStorage {
+      SimulatedStorage(
+        drive,
+        depth: depth,
+        seed: seed,
+        failsOneOf: failsOneOf,
+        onStep: witness.look
+      )
+    }
+    let seeds = (random.next(), random.next())
+    do throws(AtomicWriteError) {
+      // SAFETY: the memory is lent for the call.
+      return unsafe try JournalEngine(
+        log: SimulatedFileStorage(storage(drives[drives.count - 1], seeds.0), nil),
+        target: SimulatedFileStorage(storage(drives[0], seeds.1), file),
+        layout.geometry,
+        recordBytes: UInt64(512 * (2 + random.below(6))),
+        rules: layout.rules
+      ) { bytes, offset in
+        guard let file else { return .host(.notSupported) }
+        // SAFETY: as above.
+        unsafe file.write([UInt8](bytes), at: Int(offset))
+        witness.look()
+        return .bytes(bytes.count)
+      }
+    } catch {
+      throw .source
+    }
+  }
+
+  /// Some transactions, now and then a proper end and a write by another path.
+  private mutating func write(
+    _ engine: inout JournalEngine<SimulatedFileStorage>,
+    _ drives: [SimulatedDrive],
+    _ file: SimulatedFile?,
+    _ witness: JournalWitness
+  ) throws(JournalProblem) {
+    for _ in 0..<Int(2 + random.below(7)) where witness.problem == nil {
+      try commit(&engine, witness)
+      if engine.failure != nil { return }
+      if random.below(8) == 0 { try writeDirectly(&engine, drives, file, witness) }
+    }
+    if random.below(4) == 0 { try engine.close() }
+  }
+
+  /// One transaction of up to three ranges.
+  private mutating func commit(
+    _ engine: inout JournalEngine<SimulatedFileStorage>,
+    _ witness: JournalWitness
+  ) throws(JournalProblem) {
+    var ranges: [Range<UInt64>] = []
+    for _ in 0..<(1 + random.below(3)) {
+      let first = random.below(UInt64(layout.targetBlocks))
+      let most = random.below(8) == 0 ? UInt64(layout.targetBlocks) : 3
+      let count = 1 + random.below(min(most, UInt64(layout.targetBlocks) - first))
+      let range = first * 512..<(first + count) * 512
+      if !ranges.contains(where: { $0.overlaps(range) }) { ranges.append(range) }
+    }
+    if !layout.isRegion { endFile(&ranges, UInt64(witness.newest.count)) }
+    let stamp = random.next()
+    witness.begin { state in
+      for range in ranges {
+        let missing = Int(range.upperBound) - state.count
+        if missing > 0 { state += repeatElement(0, count: missing) }
+        for place in range { state[Int(place)] = Self.byte(stamp, place) }
+      }
+    }
+    do throws(JournalProblem) {
+      // SAFETY: the memory is lent for the call.
+      unsafe try engine.commit(ranges) { memory, range, from in
+        for place in memory.indices {
+          unsafe memory[place] = Self.byte(stamp, ranges[range].lowerBound + UInt64(from + place))
+        }
+      }
+      witness.end()
+    } catch {
+      guard case .exceeds = error else { throw error }
+      witness.takeBack()
+      witness.tally.refused += 1
+    }
+  }
+
+  /// Another path writes: what is in the log goes in place first.
+  private mutating func writeDirectly(
+    _ engine: inout JournalEngine<SimulatedFileStorage>,
+    _ drives: [SimulatedDrive],
+    _ file: SimulatedFile?,
+    _ witness: JournalWitness
+  ) throws(JournalProblem) {
+    if mutant != .directOverLive { try engine.close() }
+    // Within the file.
+    let blocks = UInt64(witness.newest.count / 512)
+    if blocks == 0 { return }
+    let (first, stamp) = (Int(random.below(blocks)), random.next())
+    let bytes = (0..<512).map { Self.byte(stamp, UInt64(first * 512 + $0)) }
+    witness.begin { state in
+      state.replaceSubrange(first * 512..<(first + 1) * 512, with: bytes)
+    }
+    drives[0].write(bytes, firstBlock: first)
+    witness.end()
+    witness.look()
+  }
+
+  /// A range that ends within a block ends with the file: chance cuts the last one off, or others
+  /// where the file's last block is.
+  private mutating func endFile(_ ranges: inout [Range<UInt64>], _ sizeBytes: UInt64) {
+    guard let last = ranges.indices.max(by: { ranges[$0].upperBound < ranges[$1].upperBound })
+    else { return }
+    let end = ranges[last].upperBound
+    let shorter = end - random.below(512)
+    if shorter >= sizeBytes, random.below(2) == 0 {
+      ranges[last] = ranges[last].lowerBound..<shorter
+    } else if end > sizeBytes, end - sizeBytes < 512 {
+      ranges[last] = ranges[last].lowerBound..<sizeBytes
+    }
+  }
+
+  private static func byte(_ stamp: UInt64, _ place: UInt64) -> UInt8 {
+    UInt8(truncatingIfNeeded: stamp >> (8 * (place & 7)) ^ place >> 3)
+  }
+}
+
+extension SimulatedDrive {
+  /// A write that ends at once and is durable.
+  func write(_ bytes: [UInt8], firstBlock: Int) {
+    end(begin(firstBlock: firstBlock, bytes: bytes, isForced: true))
+    flush(ended)
+  }
+}
