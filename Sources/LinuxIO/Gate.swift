@@ -1,5 +1,4 @@
 import CNVMeAtomic
-import Synchronization
 package import SystemPackage
 
 /// Holds threads back until it is opened, once: a pipe that nobody writes to.
@@ -7,7 +6,7 @@ package import SystemPackage
 /// The corresponding system calls are `pipe2(2)` and `read(2)`.
 package final class Gate: Sendable {
   private let readEnd: OwnedFileDescriptor
-  private let writeEnd: Mutex<OwnedFileDescriptor?>
+  private let writeEnd: Locked<OwnedFileDescriptor?>
 
   package init() throws(Errno) {
     var ends: (CInt, CInt) = (-1, -1)
@@ -18,7 +17,7 @@ package final class Gate: Sendable {
     }
     _ = try kernelValue(status)
     readEnd = OwnedFileDescriptor(adopting: ends.0)
-    writeEnd = Mutex(OwnedFileDescriptor(adopting: ends.1))
+    writeEnd = Locked(OwnedFileDescriptor(adopting: ends.1))
   }
 
   /// Lets everybody pass, from now on.

@@ -25,9 +25,9 @@ final class JournalSession: Sendable {
   let geometry: JournalGeometry
 
   private let files: JournalFiles
-  private let state: Mutex<State>
+  private let state: Locked<State>
   /// What open transactions have read or staged.
-  private let claims = Mutex<[UInt64: ByteRanges]>([:])
+  private let claims = Locked<[UInt64: ByteRanges]>([:])
   private let transactions = Atomic<UInt64>(0)
   private let queue: JournalQueue
 
@@ -57,7 +57,7 @@ final class JournalSession: Sendable {
       recordBytes: min(JournalGeometry.longestRecordBytes, geometry.logBytes)
     )
     let size = try files.sizeBytes()
-    state = Mutex(State(engine: engine, sizeBytes: size, reserved: files.allocated(size)))
+    state = Locked(State(engine: engine, sizeBytes: size, reserved: files.allocated(size)))
   }
 
   deinit {

@@ -1,5 +1,4 @@
 import LinuxIO
-import Synchronization
 import SystemPackage
 
 /// Carries out a load on an open target, by as many threads as it has.
@@ -187,7 +186,7 @@ package struct LoadRun: Sendable {
 
 /// What the threads of a load have done, added up.
 private final class LoadResults: Sendable {
-  private let state = Mutex((total: LoadResult(), ended: 0, endNanoseconds: UInt64(0)))
+  private let state = Locked((total: LoadResult(), ended: 0, endNanoseconds: UInt64(0)))
 
   var total: LoadResult { state.withLock { $0.total } }
   var ended: Int { state.withLock { $0.ended } }

@@ -1,5 +1,4 @@
 import LinuxIO
-import Synchronization
 import SystemPackage
 
 /// What the threads of a workload share.
@@ -7,7 +6,7 @@ final class CrashShared: Sendable {
   let control: LoadControl
   /// That of the control among them.
   let threads: Int
-  private let state = Mutex((total: CrashRunResult(), ended: 0))
+  private let state = Locked((total: CrashRunResult(), ended: 0))
 
   init(threads: Int, _ control: LoadControl) {
     (self.threads, self.control) = (threads, control)

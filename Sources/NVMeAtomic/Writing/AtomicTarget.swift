@@ -36,7 +36,7 @@ public final class AtomicTarget: Sendable {
   private let claim: NamespaceClaim?
   /// Nothing has failed: the one thing that each write looks at.
   private let isSound = Atomic(true)
-  private let failed = Mutex(FailedRanges())
+  private let failed = Locked(FailedRanges())
 
   /// Opens a target that ``Probe`` has reported on.
   ///
