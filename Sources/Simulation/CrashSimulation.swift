@@ -246,11 +246,11 @@ package struct CrashSimulation {
     witness.watch(drive) { left throws(JournalProblem) in
       let image = ImageMemory()
       image.bytes = left
-      _ = try layout.recover([image])
+      _ = try layout.recover([image], nil)
       return image.bytes
     }
     var engine = try engine(drive, geometry, witness)
-    _ = try engine.recover { superblock throws(JournalProblem) in try layout.check(superblock) }
+    _ = try engine.recover(check: layout.check(nil))
     var slots: [UInt64] = []
     for sequence in 1...Self.operations {
       let plan = witness.plan

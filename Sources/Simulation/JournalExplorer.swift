@@ -7,54 +7,6 @@ import SystemPackage
 ///
 /// One seed decides everything.
 package struct JournalExplorer {
-  /// What is made wrong on purpose, for the explorer to notice.
-  package enum Mutant: String, Sendable, CaseIterable {
-    /// A record is written in place before it is on stable storage.
-    case flushOmitted = "journal-flush-omitted"
-    /// The log begins anew before what was written in place is on stable storage.
-    case tailEarly = "journal-tail-early"
-    /// The same at the end of recovery.
-    case recoveryUnflushed = "journal-recovery-unflushed"
-    /// Writes in place of two records are on their way at once.
-    case unordered = "journal-unordered"
-    case checksumIgnored = "journal-checksum-ignored"
-    case foreignReplayed = "journal-foreign-replayed"
-    /// Neither laps nor numbers are looked at, of which one alone would do.
-    case oldRecordsReplayed = "journal-old-records-replayed"
-    case unfinishedReplayed = "journal-unfinished-replayed"
-    case damageIgnored = "journal-damage-ignored"
-    /// Another path writes while the log has a record of the same place.
-    case directOverLive = "journal-direct-over-live"
-    /// The drive ignores flushes, or FUA.
-    case ignoresFlushes = "journal-drive-ignores-flushes"
-    case ignoresFUA = "journal-drive-ignores-fua"
-
-    var rules: JournalRules {
-      var rules = JournalRules()
-      switch self {
-      case .flushOmitted: rules.flushesRecords = false
-      case .tailEarly: rules.flushesPlaces = false
-      case .recoveryUnflushed: rules.flushesRecovery = false
-      case .unordered: rules.keepsOrder = false
-      case .checksumIgnored: rules.checksPayload = false
-      case .foreignReplayed: rules.checksIdentity = false
-      case .oldRecordsReplayed: (rules.checksLap, rules.checksSequence) = (false, false)
-      case .unfinishedReplayed: rules.waitsForEnd = false
-      case .damageIgnored: rules.noticesDamage = false
-      case .directOverLive, .ignoresFlushes, .ignoresFUA: break
-      }
-      return rules
-    }
-
-    var lie: SimulatedDrive.Lie? {
-      switch self {
-      case .ignoresFlushes: .ignoresFlushes
-      case .ignoresFUA: .ignoresFUA
-      default: nil
-      }
-    }
-  }
-
   private static let mostImages = 6
 
   private let seed: UInt64
@@ -66,6 +18,9 @@ package struct JournalExplorer {
   private var failsOneOf: UInt64 = 0
   private let rots: Bool
   private let hasForeign: Bool
+  /// What the journal is found by; `nil` where somebody says where it is.
+  private var names: SimulatedNames.State?
+  private var journalsMade: UInt64 = 0
 
   package init(seed: UInt64, mutant: Mutant? = nil) {
     self.seed = seed
@@ -99,7 +54,11 @@ package struct JournalExplorer {
     if random.below(4) == 0 { failsOneOf = 8 + random.below(40) }
     rots = random.below(4) == 0
     hasForeign = random.below(2) == 0
+    // A file that has none yet: its first start makes it.
+    if !layout.isRegion, random.below(2) == 0 { names = SimulatedNames.State() }
   }
+
+  private var isMarked: Bool { names != nil }
 
   /// What the seed has chosen.
   package var scenario: String {
@@ -109,6 +68,7 @@ package struct JournalExplorer {
       + (drive.hasVolatileCache ? "a volatile cache" : "no cache") + ", depth \(depth), "
       + (failsOneOf == 0 ? "nothing fails" : "one of \(failsOneOf) commands fails")
       + (rots ? ", bytes rot" : "") + (hasForeign ? ", an older journal beneath" : "")
+      + (isMarked ? ", found by its name and a mark" : "")
   }
 
   /// Runs several starts, each ended by a power failure.
@@ -140,7 +100,8 @@ package struct JournalExplorer {
       image.bytes = [UInt8](repeating: 0, count: blocks * layout.blockBytes)
       return image
     }
-    if hasForeign {
+    // A new file has nothing beneath.
+    if hasForeign, !isMarked {
       var engine = try layout.engine(images)
       try engine.format(superblock(JournalIdentity(low: seed, high: 2)))
       for _ in 0..<3 {
@@ -156,8 +117,10 @@ package struct JournalExplorer {
         with: [UInt8](repeating: 0, count: layout.targetBytes)
       )
     }
-    var engine = try layout.engine(images)
-    try engine.format(superblock(layout.identity))
+    if !isMarked {
+      var engine = try layout.engine(images)
+      try engine.format(superblock(layout.identity))
+    }
     if !layout.isRegion { images[0].cut(toBytes: sizeBytes) }
     return images
   }
@@ -177,29 +140,41 @@ package struct JournalExplorer {
       return SimulatedDrive(geometry, image: image.bytes, lie: mutant?.lie)
     }
     let file = images[0].sizeBytes.map { SimulatedFile(drives[0], sizeBytes: $0) }
-    witness.watch(drives, file)
+    let names = names.map { SimulatedNames($0, lie: mutant?.lieOfNames) }
+    witness.watch(drives, file, names)
     var fails = failsOneOf
     // Recovery is cut off at each of its steps, and then comes to its end.
-    try recover(drives, file, witness)
+    if let names, !names.seen.isNamed {
+      try make(names, drives, file, witness)
+    } else {
+      try recover(names, drives, file, witness)
+    }
     if random.below(2) == 0 { fails = 0 }
     do throws(JournalProblem) {
       var engine = try engine(drives, file, witness, failsOneOf: fails)
-      _ = try engine.recover { superblock throws(JournalProblem) in try layout.check(superblock) }
+      let check = layout.check(names?.seen)
+      _ = try engine.recover(check: check)
       try write(&engine, drives, file, witness)
+      if let names, random.below(3) == 0 { try drop(&engine, names) }
     } catch {
       // A failing command ends the journal's work, as it must; nothing else does.
       if fails == 0 { throw error }
     }
-    return witness.cutForGood()
+    let images = witness.cutForGood()
+    if names != nil { self.names = witness.leftNames }
+    return images
   }
 
   private mutating func recover(
+    _ names: SimulatedNames?,
     _ drives: [SimulatedDrive],
     _ file: SimulatedFile?,
     _ witness: JournalWitness
   ) throws(JournalProblem) {
     var engine = try engine(drives, file, witness, failsOneOf: 0)
-    _ = try engine.recover { superblock throws(JournalProblem) in try layout.check(superblock) }
+    let check = layout.check(names?.seen)
+    _ = try engine.recover(check: check)
+    if let names { try leaveMark(names, engine.superblock) }
     witness.settle(
       on: file?.contents ?? drives[0].visible(firstBlock: 0, count: layout.targetBytes)
     )
@@ -330,6 +305,61 @@ package struct JournalExplorer {
 
   private static func byte(_ stamp: UInt64, _ place: UInt64) -> UInt8 {
     UInt8(truncatingIfNeeded: stamp >> (8 * (place & 7)) ^ place >> 3)
+  }
+}
+
+/// Journals that are found by a name and a mark.
+extension JournalExplorer {
+  /// As ``JournalOpening`` does: the journal, its name, and then the mark.
+  private mutating func make(
+    _ names: SimulatedNames,
+    _ drives: [SimulatedDrive],
+    _ file: SimulatedFile?,
+    _ witness: JournalWitness
+  ) throws(JournalProblem) {
+    journalsMade += 1
+    var engine = try engine(drives, file, witness, failsOneOf: 0)
+    try engine.format(superblock(JournalIdentity(low: seed, high: journalsMade)))
+    do throws(Errno) {
+      try names.publishJournal()
+    } catch {
+      throw .source
+    }
+    try leaveMark(names, engine.superblock)
+    witness.settle(on: file?.contents ?? [])
+  }
+
+  private func leaveMark(
+    _ names: SimulatedNames,
+    _ superblock: JournalSuperblock
+  ) throws(JournalProblem) {
+    let mark = JournalMark(
+      superblock.identity,
+      generation: superblock.generation,
+      isOnSameFilesystem: true,
+      path: "/journal"
+    )
+    if names.seen.mark == mark.text { return }
+    do throws(Errno) {
+      try names.leaveMark(mark)
+    } catch {
+      throw .source
+    }
+  }
+
+  /// The journal goes: what it has is in place, and nothing leads to it any more.
+  private func drop(
+    _ engine: inout JournalEngine<SimulatedFileStorage>,
+    _ names: SimulatedNames
+  ) throws(JournalProblem) {
+    if engine.failure != nil { return }
+    try engine.close()
+    do throws(Errno) {
+      try names.takeMark()
+    } catch {
+      throw .source
+    }
+    names.unlinkJournal()
   }
 }
 

@@ -15,6 +15,9 @@ final class JournalWitness {
   /// What cuts the power, and where its images go.
   private var cuts: [PowerCut] = []
   private var file: SimulatedFile?
+  private var names: SimulatedNames?
+  /// What the last cut has left of them.
+  private(set) var leftNames: SimulatedNames.State?
   private let images: [ImageMemory]
   var tally = CrashExplorer.Tally()
   private(set) var problem: String?
@@ -57,9 +60,11 @@ final class JournalWitness {
 
   // MARK: What is left
 
-  func watch(_ drives: [SimulatedDrive], _ file: SimulatedFile?) {
+  func watch(_ drives: [SimulatedDrive], _ file: SimulatedFile?, _ names: SimulatedNames?) {
     cuts = drives.map { PowerCut($0) }
     self.file = file
+    self.names = names
+    names?.onStep = { [unowned self] in look() }
   }
 
   /// Cuts the power here, in as many ways as are looked at.
@@ -82,6 +87,7 @@ final class JournalWitness {
       }
       images[drive].bytes = cuts[drive].image
     }
+    cutNames(number)
     guard let sizes = file?.possibleSizes else { return }
     let choice =
       switch number {
@@ -92,12 +98,27 @@ final class JournalWitness {
     images[0].cut(toBytes: sizes[choice])
   }
 
+  /// Without its bytes a journal is empty.
+  private func cutNames(_ number: Int) {
+    guard let names else { return }
+    let choices = names.choices
+    let left = names.left(number < choices ? number : Int(random.below(UInt64(choices))))
+    leftNames = left
+    if left.isNamed && left.isWhole { return }
+    images[1].bytes = [UInt8](repeating: 0, count: images[1].bytes.count)
+  }
+
   private func check(_ number: Int) {
     tally.images += 1
+    // Whoever opens the file finds no journal, and makes one.
+    if let leftNames, !leftNames.isNamed {
+      if leftNames.mark != nil { return fail(number, "the mark leads to no journal") }
+      return checkState(number)
+    }
     let isRotten = rots && random.below(4) == 0 && layout.rot(images, &random)
     let before = isRotten ? layout.target(images) : []
     do throws(JournalProblem) {
-      _ = try layout.recover(images)
+      _ = try layout.recover(images, leftNames)
     } catch {
       if isRotten, case .corrupt = error {
         if before != layout.target(images) { fail(number, "damage was noticed after a write") }
@@ -105,6 +126,10 @@ final class JournalWitness {
       }
       return fail(number, "recovery fails: \(error)")
     }
+    checkState(number)
+  }
+
+  private func checkState(_ number: Int) {
     let image = layout.target(images)
     guard states[toldState...].contains(image) else {
       return fail(
@@ -125,7 +150,7 @@ final class JournalWitness {
   /// - Returns: What each drive holds.
   func cutForGood() -> [ImageMemory] {
     cut(2)
-    (cuts, file) = ([], nil)
+    (cuts, file, names) = ([], nil, nil)
     return images.map { image in
       let copy = ImageMemory()
       (copy.bytes, copy.sizeBytes) = (image.bytes, image.sizeBytes)
@@ -189,13 +214,26 @@ struct JournalLayout: Sendable {
     }
   }
 
-  func recover(_ images: [ImageMemory]) throws(JournalProblem) -> JournalReport {
+  func recover(
+    _ images: [ImageMemory],
+    _ names: SimulatedNames.State?
+  ) throws(JournalProblem) -> JournalReport {
     var engine = try engine(images)
-    return try engine.recover { superblock throws(JournalProblem) in try check(superblock) }
+    let check = check(names)
+    return try engine.recover(check: check)
   }
 
-  func check(_ superblock: JournalSuperblock) throws(JournalProblem) {
-    if superblock.identity != identity { throw .foreign("another identity") }
+  /// Whether a journal is the one that is meant: by the mark, where there is one.
+  func check(
+    _ names: SimulatedNames.State?
+  ) -> (JournalSuperblock) throws(JournalProblem) -> Void {
+    guard let names else {
+      return { [identity] superblock throws(JournalProblem) in
+        if superblock.identity != identity { throw .foreign("another identity") }
+      }
+    }
+    let mark = JournalFileMark(mark: names.mark.flatMap { JournalMark($0) }, isTaken: true)
+    return JournalCheck(name: "", mark: mark, isFile: true).check
   }
 
   /// Spoils one byte of a superblock or of the log; whether it did.

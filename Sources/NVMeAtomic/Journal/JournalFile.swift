@@ -137,7 +137,7 @@ enum JournalFile {
 }
 
 /// A journal without a name, which vanishes with its owner.
-final class UnnamedJournal: Sendable {
+final class UnnamedJournal: Sendable, JournalFolder {
   let file: OwnedFileDescriptor
   private let folder: OwnedFileDescriptor
   private let name: String
@@ -155,11 +155,13 @@ final class UnnamedJournal: Sendable {
   /// Gives it its name, durably.
   func giveName() throws(AtomicWriteError) {
     do throws(Errno) {
-      try file.synchronize()
-      try file.link(name, in: folder)
-      try folder.synchronize()
+      try publishJournal()
     } catch {
       throw JournalFile.openError(error, name)
     }
   }
+
+  func synchronizeJournal() throws(Errno) { try file.synchronize() }
+  func linkJournal() throws(Errno) { try file.link(name, in: folder) }
+  func synchronizeFolder() throws(Errno) { try folder.synchronize() }
 }

@@ -2,7 +2,7 @@ import LinuxIO
 import SystemPackage
 
 /// The descriptors of a target.
-final class JournalTarget: Sendable {
+final class JournalTarget: Sendable, MarkedFile {
   /// Opened for direct I/O, a block device exclusively.
   let direct: OwnedFileDescriptor
   /// The same file by way of the page cache, for bytes that end within a granule; it holds the
@@ -22,8 +22,7 @@ final class JournalTarget: Sendable {
   /// Names the journal in the target, durably.
   func setMark(_ mark: JournalMark) throws(AtomicWriteError) {
     do throws(Errno) {
-      try cached.setMark(mark.text)
-      try cached.synchronize()
+      try leaveMark(mark)
     } catch {
       throw .notWritten(FailureCause(error))
     }
@@ -32,12 +31,15 @@ final class JournalTarget: Sendable {
   /// Takes the name away again, durably.
   func removeMark() throws(AtomicWriteError) {
     do throws(Errno) {
-      try cached.removeMark()
-      try cached.synchronize()
+      try takeMark()
     } catch {
       throw .notWritten(FailureCause(error))
     }
   }
+
+  func writeMark(_ text: String) throws(Errno) { try cached.setMark(text) }
+  func eraseMark() throws(Errno) { try cached.removeMark() }
+  func synchronizeMark() throws(Errno) { try cached.synchronize() }
 }
 
 /// The descriptors of a target and its journal.

@@ -5,17 +5,17 @@ import SystemPackage
 /// that is at least, and where it was when it was last opened.
 ///
 /// `1 0123456789abcdef0123456789abcdef 17 same /path/of/the/journal`
-struct JournalMark: Hashable {
-  var identity: JournalIdentity
+package struct JournalMark: Hashable {
+  package var identity: JournalIdentity
   /// The superblock's; an older one is a copy from before.
-  var generation: UInt64
+  package var generation: UInt64
   /// Whether journal and file lie on one filesystem: then no other one's journal will do, as that
   /// of the filesystem's own copy.
-  var isOnSameFilesystem: Bool
-  var path: String
+  package var isOnSameFilesystem: Bool
+  package var path: String
 
   /// - Returns: `nil` for what this version does not understand.
-  init?(_ text: String) {
+  package init?(_ text: String) {
     let parts = text.split(separator: " ", maxSplits: 4, omittingEmptySubsequences: false)
     guard parts.count == 5, parts[0] == "1", let identity = JournalIdentity(hex: parts[1]),
       let generation = UInt64(parts[2]), "\(generation)" == parts[2],
@@ -30,7 +30,7 @@ struct JournalMark: Hashable {
     )
   }
 
-  init(
+  package init(
     _ identity: JournalIdentity,
     generation: UInt64,
     isOnSameFilesystem: Bool,
@@ -42,7 +42,7 @@ struct JournalMark: Hashable {
     self.path = path
   }
 
-  var text: String {
+  package var text: String {
     "1 \(identity.hex) \(generation) \(isOnSameFilesystem ? "same" : "other") \(path)"
   }
 }

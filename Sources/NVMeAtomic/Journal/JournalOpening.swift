@@ -24,17 +24,10 @@ struct JournalOpening {
   let name: String
   /// What the target's own bytes say it is; empty for a file.
   let signature: String
-  let mark: FileMark
+  let mark: JournalFileMark
   /// Keeps other nodes of the same device away.
   private let claim: NameClaim?
   var isFile: Bool { report.kind == .file }
-
-  /// What a file's attribute says.
-  struct FileMark {
-    var mark: JournalMark?
-    /// Whether the filesystem takes any.
-    var isTaken = false
-  }
 
   /// Locks a target that is open.
   init(
@@ -66,7 +59,7 @@ struct JournalOpening {
         try BlockSignature.name(on: cached)
       }
       signature = found ?? ""
-      mark = FileMark()
+      mark = JournalFileMark()
     }
     self.report = report
     self.purpose = purpose
@@ -121,21 +114,21 @@ struct JournalOpening {
 
   static func mark(
     of descriptor: borrowing OwnedFileDescriptor
-  ) throws(AtomicWriteError) -> FileMark {
+  ) throws(AtomicWriteError) -> JournalFileMark {
     let text: String?
     do throws(Errno) {
       text = try descriptor.mark()
     } catch {
-      if error == .notSupportedOnSocket { return FileMark() }
+      if error == .notSupportedOnSocket { return JournalFileMark() }
       throw .readFailed(FailureCause(error))
     }
-    guard let text else { return FileMark(isTaken: true) }
+    guard let text else { return JournalFileMark(isTaken: true) }
     guard let mark = JournalMark(text) else {
       throw .journal(
         .foreign("its attribute user.nvme-atomic is of no version known here: \(text)")
       )
     }
-    return FileMark(mark: mark, isTaken: true)
+    return JournalFileMark(mark: mark, isTaken: true)
   }
 
   /// Opens for writing.
@@ -272,30 +265,6 @@ struct JournalOpening {
       return try body()
     } catch {
       throw JournalSession.error(error)
-    }
-  }
-}
-
-/// Whether a journal is the one that is meant.
-struct JournalCheck {
-  var name: String
-  var mark: JournalOpening.FileMark
-  var isFile: Bool
-
-  func check(_ superblock: JournalSuperblock) throws(JournalProblem) {
-    guard superblock.target == name else {
-      throw .foreign("it is of '\(superblock.target)', and this is '\(name)'")
-    }
-    guard isFile, mark.isTaken else { return }
-    if let mark = mark.mark {
-      guard mark.identity == superblock.identity else {
-        throw .foreign("the file's mark names \(mark.identity.hex), and this is another one")
-      }
-      guard superblock.generation >= mark.generation else {
-        throw .foreign("it is a copy from before the file was last written to")
-      }
-    } else if !superblock.isClean {
-      throw .foreign("the file carries no mark, so that it was written since without its journal")
     }
   }
 }
