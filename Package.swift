@@ -16,6 +16,9 @@ let tests: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// What the tests are of is optimised; they themselves take longer to optimise than to run.
+let testTargets = tests + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 let package = Package(
@@ -94,17 +97,17 @@ let package = Package(
     .testTarget(
       name: "NVMeAtomicTests",
       dependencies: ["NVMeAtomic", "LinuxIO", "TestSupport", system],
-      swiftSettings: tests
+      swiftSettings: testTargets
     ),
     .testTarget(
       name: "ClientTests",
       dependencies: ["NVMeAtomic"],
-      swiftSettings: tests
+      swiftSettings: testTargets
     ),
     .testTarget(
       name: "SimulationTests",
       dependencies: ["Simulation", "NVMeAtomic"],
-      swiftSettings: tests
+      swiftSettings: testTargets
     ),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     .testTarget(
@@ -112,7 +115,7 @@ let package = Package(
       dependencies: [
         "nvme-atomic", "NVMeAtomic", "LinuxIO", "TestSupport", "CAllocationCounter", system,
       ],
-      swiftSettings: tests
+      swiftSettings: testTargets
     ),
     .testTarget(
       name: "CommandTests",
@@ -121,9 +124,9 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       exclude: ["Snapshots"],
-      swiftSettings: tests
+      swiftSettings: testTargets
     ),
-    .testTarget(name: "StyleTests", swiftSettings: tests),
+    .testTarget(name: "StyleTests", swiftSettings: testTargets),
     .target(name: "CFuzzer", path: "Tests/CFuzzer"),
     .target(
       name: "Fuzzers",
@@ -137,18 +140,19 @@ let package = Package(
     .testTarget(
       name: "FuzzTests",
       dependencies: ["Fuzzers", "CFuzzer", "nvme-atomic"],
-      swiftSettings: tests
+      swiftSettings: testTargets
     ),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11
 )
 
-// Tests/fuzz/run instruments what reads bytes that it did not make, and builds nothing else.
+// Tests/fuzz/run instruments what reads bytes that it did not make, and builds what it and
+// Tests/sanitize run, and nothing else.
 if Context.environment["NVME_ATOMIC_FUZZ"] != nil {
   let others = [
-    "NVMeAtomicTests", "ClientTests", "SimulationTests", "HostTests", "CommandTests", "StyleTests",
-    "crash-explorer", "transaction-benchmark",
+    "ClientTests", "SimulationTests", "CommandTests", "StyleTests", "crash-explorer",
+    "transaction-benchmark",
   ]
   package.targets.removeAll { others.contains($0.name) }
   for target in package.targets where ["NVMeAtomic", "nvme-atomic"].contains(target.name) {
