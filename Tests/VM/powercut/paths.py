@@ -44,6 +44,11 @@ class Path:
         return bool(self.filesystem or self.journal_region) and self.path != "exchange"
 
     @property
+    def makes_journal(self):
+        """By the first transaction of a file."""
+        return self.path == "journal" and bool(self.filesystem)
+
+    @property
     def data_length(self):
         return self.chain_length * self.chains
 
@@ -123,6 +128,8 @@ PATHS = (
     Path("exchange", "exchange", 4 * KIB, **OF_FILE, filesystem="xfs", make=XFS, size=320 * MIB),
     # These rest on no drive's unit: here it is one block, and everything longer is torn.
     Path("journal", "journal", 512, **OF_DEVICE, journal_region=f"{40 * MIB}:{8 * MIB}"),
-    Path("journal-ext4", "journal", 512, **OF_FILE, filesystem="ext4", make=EXT4),
+    Path("journal-ext4", "journal", 512, **OF_FILE, filesystem="ext4", make=EXT4, size=192 * MIB),
+    # What users have: the workload and the check of the tool, and no judge of ours.
+    Path("verify-crash", "kernel", UNIT, lanes=(), shape=None, chain_length=0, chains=0),
     Path("plain", "plain", 512, shape=workload.whole_page, chain_length=UNIT, chains=24, lanes=("queue:8",), is_control=True),
 )

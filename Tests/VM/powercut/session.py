@@ -112,6 +112,11 @@ class Subject:
         self.image = self.record = self.began = self.record_began = self.end = self.recorded = None
         self.lanes_told, self.lane_counts = 0, {}
 
+    def ports(self):
+        """Names of what its machine is spoken with by, the first for requests."""
+        name = self.path.name
+        return [name, f"{name}.plain", *(f"{name}.{number}" for number in range(len(self.path.lanes)))]
+
     # ------------------------------------------------------------ writing
 
     async def write(self, port):
@@ -197,13 +202,21 @@ class Subject:
         told = [operation.told for operations in self.recorded for operation in operations if operation.told is not None]
         self.moments = {
             "told": [each for each in told if each <= self.end],
+            # Until then a file's journal was made.
+            "first": range(self.began, min(told, default=self.end)),
             "flush": [each - 1 for each in self.record.flushes if each > self.began],
             "write": [write.issued for write in self.record.writes if write.issued > self.began],
             "any": range(self.began, self.end)}
 
+    def rewind(self):
+        """What images are of was written before the first power cut."""
+        for chain, operations in zip(self.chains, self.recorded):
+            chain.operations = operations
+
     def moment(self):
         """Of the recorded stream: at or just before something that matters, or any."""
-        kind = self.random.choices(("told", "flush", "write", "any"), (2, 3, 4, 1))[0]
+        first = 2 if self.path.makes_journal else 0
+        kind = self.random.choices(("told", "flush", "write", "any", "first"), (2, 3, 4, 1, first))[0]
         return self.random.choice(self.moments[kind] or self.moments["any"])
 
     async def check_images(self, port, count):
@@ -333,12 +346,13 @@ class Subject:
 class Session:
     """Some of the paths, under one virtual machine at a time."""
 
-    def __init__(self, options, paths, folder, number):
+    def __init__(self, options, paths, folder, number, kinds):
+        """`kinds` has a class for each path that is no Subject."""
         self.options, self.folder, self.number = options, folder, number
         self.seed, self.tree = options.seed, options.tree
         self.clock = Clock(Random(f"{options.seed} session {number}"))
         self.clock.cut = self._cut
-        self.subjects = [Subject(path, self, index) for index, path in enumerate(paths)]
+        self.subjects = [kinds.get(path.name, Subject)(path, self, index) for index, path in enumerate(paths)]
         self.connections, self.servers = {}, []
         self.is_cut = None
 
@@ -370,11 +384,7 @@ class Session:
         self.servers.append(await asyncio.start_unix_server(handler, path, limit=1 << 20))
 
     def _port_names(self):
-        return ["session", *(port for subject in self.subjects for port in self._ports_of(subject))]
-
-    def _ports_of(self, subject):
-        name = subject.path.name
-        return [name, f"{name}.plain", *(f"{name}.{number}" for number in range(len(subject.path.lanes)))]
+        return ["session", *(port for subject in self.subjects for port in subject.ports())]
 
     async def _connected(self, name, reader, writer):
         self.connections[name].set_result(Port(reader, writer))
@@ -386,7 +396,7 @@ class Session:
         """Ports on a bus for each path: of many on one, QEMU drops words about whose other side is there."""
         words = self._ports("session", ["session"])
         for subject in self.subjects:
-            words += self._ports(subject.path.name, self._ports_of(subject))
+            words += self._ports(subject.path.name, subject.ports())
             name, unit = subject.path.name, subject.path.unit
             words += ["-blockdev", f"driver=nbd,node-name={name},server.type=unix,server.path={self.folder}/{name}.drive",
                       "-device", f"virtio-blk-pci,drive={name},serial={name},physical_block_size={unit},request-merging=off"]
@@ -532,8 +542,7 @@ class Session:
             await subject.check_cut(port, stay=False)
             if subject.record is None:
                 raise RuntimeError("nothing was recorded")
-            for chain, operations in zip(subject.chains, subject.recorded):
-                chain.operations = operations
+            subject.rewind()
             self.say(f"{subject.path.name} checked after the cut")
             await subject.check_images(port, self.options.images)
             self.say(f"{subject.path.name} images checked")
