@@ -1,16 +1,15 @@
 import CNVMeAtomic
-import Synchronization
 package import SystemPackage
 
 /// Where a log goes that is to be read after this machine has lost its power: a file, or another
 /// machine. Several threads may append; each text stays in one piece.
 package final class LogSink: Sendable {
-  private let descriptor: Mutex<OwnedFileDescriptor>
+  private let descriptor: Locked<OwnedFileDescriptor>
   /// Whether it is sent rather than kept here.
   package let isSent: Bool
 
   private init(_ descriptor: consuming OwnedFileDescriptor, isSent: Bool) {
-    self.descriptor = Mutex(descriptor)
+    self.descriptor = Locked(descriptor)
     self.isSent = isSent
   }
 
@@ -36,6 +35,12 @@ package final class LogSink: Sendable {
     // SAFETY: the string is NUL-terminated and outlives the call.
     let descriptor = try kernelValue(unsafe nvmeatomic_connect(host, port))
     self.init(OwnedFileDescriptor(adopting: descriptor), isSent: true)
+  }
+
+  /// Whether it is sent to an address of this machine. The corresponding system calls are
+  /// `getsockname(2)` and `getpeername(2)`.
+  package var staysOnThisMachine: Bool {
+    isSent && descriptor.withLock { nvmeatomic_is_own_peer($0.rawValue) == 1 }
   }
 
   /// Appends a text. The corresponding system calls are `write(2)` and `send(2)`.

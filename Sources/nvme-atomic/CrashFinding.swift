@@ -49,6 +49,13 @@ struct CrashFinding: Equatable {
     remedy: "name one drive, or a partition or file of it"
   )
 
+  static let logStays = CrashFinding(
+    "log-on-this-machine",
+    .warning,
+    "The log goes to an address of this machine, which may lose its power, too.",
+    remedy: "let another machine listen, or cut the power of the drive alone"
+  )
+
   var document: JSONValue {
     .object([
       "code": .string(code), "severity": .string(weight.rawValue), "message": .string(message),

@@ -266,18 +266,21 @@ extension VerifyCrashCommand {
       )
     }
     noteAhead(log, &summary)
-    noteControl(plan, report.limits, &summary)
+    noteControl(plan, report.limits, file: report.kind == .file ? path : nil, &summary)
   }
 
   /// Where not even the control was torn, nothing was shown about the drive.
   private func noteControl(
     _ plan: CrashPlan,
     _ limits: TargetLimits,
+    file: String?,
     _ summary: inout CrashCheckSummary
   ) {
     if plan.path == .plain { return summary.findings.append(.plain) }
     if plan.controls == 0 { return summary.findings.append(.noControl) }
-    if !plan.controlIsOneCommand(limits) { summary.findings.append(.controlOfSeveralCommands) }
+    let isOneCommand =
+      plan.controlIsOneCommand(limits) && (file.map(plan.controlIsInOnePiece(ofFile:)) ?? true)
+    if !isOneCommand { summary.findings.append(.controlOfSeveralCommands) }
     if summary.isComplete, summary.result.controlsTorn == 0 {
       let size = ByteText(UInt64(plan.controlBytes))
       summary.findings.append(

@@ -24,6 +24,15 @@ extension VerifyCrashCommand {
         )
       }
     }
+    guard byteCount > 0 else {
+      throw Failure(
+        target: path,
+        code: .io,
+        message: "nothing has come by port \(port)",
+        remedy: "begin the workload, with --log tcp:HOST:\(port), while this listens",
+        outcome: .notWritten
+      )
+    }
     let document: JSONValue = .object([
       "format": .string(Self.format), "mode": .string("listen"), "log": .string(path),
       "bytes": .number(byteCount), "interrupted": .bool(ProgramStart.isToStop),
@@ -40,6 +49,7 @@ extension VerifyCrashCommand {
   ) throws(CrashLogReceiver.Problem) -> UInt64 {
     var receiver = try CrashLogReceiver(port: port, path: path)
     if !json { Terminal.print("listening on port \(port) for \(path)".printable) }
+    defer { receiver.discardEmpty() }
     try receiver.run()
     return receiver.byteCount
   }

@@ -6,7 +6,6 @@ import SystemPackage
 extension VerifyCrashCommand {
   /// Carries it out until it is ended; how the process is to end, `nil` for success.
   func runWorkload() throws(Failure) -> ExitCode? {
-    ProgramStart.noteStopSignals()
     guard let target, let log else { return nil }
     var findings: [CrashFinding] = []
     let place = try NewTarget(target, sizeBytes: size?.bytes)
@@ -15,7 +14,7 @@ extension VerifyCrashCommand {
     let plan = try plan(report, path)
     let promise = try promise(report, plan)
     try checkLog(log, CrashTarget(report), &findings)
-    let writer = try makeLog(log)
+    let writer = try makeLog(log, &findings)
     do throws(Failure) {
       return try carryOut(place, plan, promise, writer, findings)
     } catch {
@@ -226,79 +225,6 @@ extension VerifyCrashCommand {
         journal: journal.place
       )
     }
-  }
-
-  // MARK: The log
-
-  /// A log that a power failure takes along shows nothing.
-  private func checkLog(
-    _ log: String,
-    _ target: CrashTarget,
-    _ findings: inout [CrashFinding]
-  ) throws(Failure) {
-    if log.hasPrefix("tcp:") { return }
-    let parent = FilePath(log).removingLastComponent()
-    switch target.separation(fromFolder: parent.isEmpty ? "." : parent.string) {
-    case .apart: break
-    case .shared(let what):
-      throw refusal(
-        "the log \(log) would lie on what is under test, \(what)",
-        "keep it on another drive, or on another machine by --log tcp:HOST:PORT"
-      )
-    case .inMemory:
-      findings.append(
-        CrashFinding(
-          "log-in-memory",
-          .warning,
-          "The log lies in memory, and is gone when this machine loses its power.",
-          remedy: "keep it on another drive, or on another machine by --log tcp:HOST:PORT"
-        )
-      )
-    case .unknown(let clause):
-      findings.append(
-        CrashFinding(
-          "log-place-unknown",
-          .warning,
-          "Whether the log lies on another drive cannot be told: \(clause).",
-          remedy: "make sure that it does, or use --log tcp:HOST:PORT"
-        )
-      )
-    }
-  }
-
-  private func makeLog(_ log: String) throws(Failure) -> CrashLogWriter {
-    do throws(Errno) {
-      if let address = LogAddress(log) {
-        return try CrashLogWriter(.host(address.host, port: address.port))
-      }
-      return try CrashLogWriter(.file(log))
-    } catch {
-      throw logFailure(log, error)
-    }
-  }
-
-  func logFailure(_ log: String, _ errno: Errno) -> Failure {
-    let (code, message, remedy): (ErrorCode, String, String) =
-      switch errno {
-      case .fileExists:
-        (.refused, "the log is there already", "name a file that is not, or remove it")
-      case .noSuchFileOrDirectory where log.hasPrefix("tcp:"):
-        (.notFound, "no host of that name", "check --log")
-      case .noSuchFileOrDirectory:
-        (.notFound, "no such file or directory", "check --log")
-      case .permissionDenied, .notPermitted:
-        (.permission, "\(errno)", "name a file in a directory that you may write to")
-      case .connectionRefused, .timedOut, .noRouteToHost, .networkUnreachable:
-        (.io, "\(errno)", "let the other machine listen first: nc -l PORT > FILE")
-      default: (.io, "\(errno)", "name another file, or another machine")
-      }
-    return Failure(
-      target: log,
-      code: code,
-      message: message,
-      remedy: remedy,
-      outcome: .notWritten
-    )
   }
 
   private func header(

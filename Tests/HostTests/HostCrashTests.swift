@@ -8,86 +8,8 @@ import Testing
 /// No power is cut here: what one leaves is put there by the test.
 @Suite(.serialized, .enabled(if: HostRig.isPresent, "no host rig here: run Tests/run"))
 struct HostCrashTests {
-  /// A file to write to, and a log that lies elsewhere.
-  private struct Place {
-    let target: String
-    let log = HostRig.path("tmpfs/\(UUID().uuidString).log")
-
-    init(_ folder: String) {
-      target = HostRig.path("\(folder)/\(UUID().uuidString)")
-    }
-
-    func remove() {
-      for file in [target, log, target + ".nvme-atomic-journal"] {
-        try? FileManager.default.removeItem(atPath: file)
-      }
-    }
-
-    /// Goes on until so many lines are there, and is killed.
-    func runAndKill(_ options: String..., lines: Int = 40) throws {
-      let process = Process()
-      process.executableURL = URL(fileURLWithPath: Tool.path)
-      process.arguments =
-        ["verify", "crash", target, "--log", log, "--size", "8m", "--seed", "5"] + options
-      process.standardOutput = FileHandle.nullDevice
-      process.standardError = FileHandle.nullDevice
-      try process.run()
-      let end = Date() + 60
-      while Date() < end, process.isRunning, (try? logLines.count) ?? 0 <= lines {
-        Thread.sleep(forTimeInterval: 0.01)
-      }
-      #expect(process.isRunning, "it ended by itself")
-      kill(process.processIdentifier, SIGKILL)
-      process.waitUntilExit()
-      #expect(try logLines.count > lines)
-    }
-
-    var logLines: [Substring] {
-      get throws { try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n") }
-    }
-
-    func check(_ options: String...) throws -> (Tool, [String: Any]) {
-      let tool = try Tool(
-        ["verify", "crash", target, "--check", "--log", log, "--json"] + options
-      )
-      let checker = try Checker.schema("[" + tool.output + "]")
-      #expect(checker.status == 0, "\(checker.output)\(checker.errors)")
-      return (tool, try tool.json())
-    }
-
-    /// Half of one of the control's writes is another one's, as a power cut may leave it.
-    func tearControl(_ document: [String: Any]) throws {
-      let workload = try #require(document["workload"] as? [String: Any])
-      func number(_ key: String) -> Int { (workload[key] as? NSNumber)?.intValue ?? 0 }
-      let start = number("offset") + number("blocks") * number("block_size")
-      let file = try #require(FileHandle(forUpdatingAtPath: target))
-      try file.seek(toOffset: UInt64(start))
-      try file.write(contentsOf: Data(count: number("control_size") / 2))
-      try file.synchronize()
-      try file.close()
-    }
-
-    func change(at offset: Int, _ bytes: [UInt8]) throws {
-      let file = try #require(FileHandle(forUpdatingAtPath: target))
-      try file.seek(toOffset: UInt64(offset))
-      try file.write(contentsOf: Data(bytes))
-      try file.synchronize()
-      try file.close()
-    }
-  }
-
-  private func with(_ folder: String, _ body: (Place) throws -> Void) throws {
-    let place = Place(folder)
-    defer { place.remove() }
-    try body(place)
-  }
-
-  private static func found(_ document: [String: Any], _ key: String) -> Int {
-    ((document["found"] as? [String: Any])?[key] as? NSNumber)?.intValue ?? -1
-  }
-
-  private static func codes(_ document: [String: Any]) -> [String] {
-    (document["findings"] as? [[String: Any]] ?? []).compactMap { $0["code"] as? String }
+  private func with(_ folder: String, _ body: (CrashPlace) throws -> Void) throws {
+    try CrashPlace.with(folder, body)
   }
 
   /// By each path nothing is wrong after a workload that was killed.
@@ -101,17 +23,17 @@ struct HostCrashTests {
       let (tool, document) = try place.check("--same-boot")
       #expect(tool.status == 2, "\(tool.errors)")
       #expect(document["verdict"] as? String == "inconclusive")
-      #expect(Self.codes(document).contains("control-not-torn"))
+      #expect(CrashPlace.codes(document).contains("control-not-torn"))
       #expect(tool.errors.contains("inconclusive"))
-      #expect(Self.found(document, "whole") > 0)
+      #expect(CrashPlace.found(document, "whole") > 0)
       try place.tearControl(document)
       // Nothing else is in the way, but that a loop device is not one drive.
       let (_, torn) = try place.check("--same-boot")
-      #expect(Self.codes(torn) == ["control-of-several-commands"])
-      #expect(Self.found(torn, "whole") == Self.found(document, "whole"))
+      #expect(CrashPlace.codes(torn) == ["control-of-several-commands"])
+      #expect(CrashPlace.found(torn, "whole") == CrashPlace.found(document, "whole"))
       // Nobody says that the power was cut.
       let (same, document2) = try place.check()
-      #expect(same.status == 2 && Self.codes(document2).contains("same-boot"))
+      #expect(same.status == 2 && CrashPlace.codes(document2).contains("same-boot"))
     }
   }
 
@@ -127,18 +49,18 @@ struct HostCrashTests {
       try place.change(at: written + 8192, [UInt8](repeating: 0, count: 8192))
       let (torn, document) = try place.check("--same-boot")
       #expect(torn.status == 1 && document["verdict"] as? String == "damaged")
-      #expect(Self.found(document, "torn") == 1)
+      #expect(CrashPlace.found(document, "torn") == 1)
       let damage = try #require((document["damage"] as? [[String: Any]])?.first)
       #expect(damage["offset"] as? Int == written)
       try place.change(at: written, [UInt8](repeating: 0, count: 16384))
       let (lost, lostDocument) = try place.check("--same-boot")
-      #expect(lost.status == 1 && Self.found(lostDocument, "lost") == 1)
+      #expect(lost.status == 1 && CrashPlace.found(lostDocument, "lost") == 1)
       try place.change(at: written, [UInt8](repeating: 7, count: 16384))
       let (damaged, damagedDocument) = try place.check("--same-boot")
-      #expect(damaged.status == 1 && Self.found(damagedDocument, "damaged") == 1)
+      #expect(damaged.status == 1 && CrashPlace.found(damagedDocument, "damaged") == 1)
       try place.change(at: written, Array(bytes[written..<written + 16384]))
       let (_, after) = try place.check("--same-boot")
-      #expect(Self.found(after, "whole") == Self.found(before, "whole"))
+      #expect(CrashPlace.found(after, "whole") == CrashPlace.found(before, "whole"))
     }
   }
 
@@ -167,7 +89,7 @@ struct HostCrashTests {
       try place.runAndKill("--path", "plain", lines: 200)
       #expect(try refusal(place.target, old).contains("its blocks are of run"))
       let (_, document) = try place.check("--same-boot")
-      #expect(Self.codes(document).contains("plain"))
+      #expect(CrashPlace.codes(document).contains("plain"))
       try Data().write(to: URL(fileURLWithPath: old))
       #expect(try refusal(place.target, old).contains("the log is empty"))
       try Data("hello\n".utf8).write(to: URL(fileURLWithPath: old))
@@ -226,93 +148,72 @@ struct HostCrashTests {
     }
   }
 
+  /// A later workload that was ended while it made the range blank has not let the drive lose what
+  /// an earlier one wrote.
+  @Test(arguments: ["plain", "journal"])
+  func aLaterRunThatHadHardlyBegunIsSeen(path: String) throws {
+    try with("ext4") { place in
+      try place.runAndKill("--path", path)
+      let later = place.log + ".later"
+      defer { try? FileManager.default.removeItem(atPath: later) }
+      // The control and superblocks come first; then one of its slots is written at once, or 64.
+      let stop = "pwritev2:signal=KILL:when=\(path == "plain" ? 40 : 10)"
+      let killed = try TracedTool.run(
+        ["verify", "crash", place.target, "--log", later, "--path", path, "--count", "1"],
+        injecting: [stop]
+      )
+      #expect(killed.status != 0)
+      #expect(try Data(contentsOf: URL(fileURLWithPath: later)).isEmpty, "it had begun")
+      let tool = try Tool(
+        ["verify", "crash", place.target, "--check", "--log", place.log, "--same-boot"]
+      )
+      #expect(tool.status == 2, "\(tool.output)\(tool.errors)")
+      #expect(tool.errors.contains("its blocks are of run"))
+    }
+  }
+
+  /// A write to what lies in pieces is several commands.
+  @Test func piecesOfTheControlAreSeen() throws {
+    let file = HostRig.path("btrfs/\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let plan = CrashPlan(
+      run: 1,
+      path: .plain,
+      isDurable: true,
+      offsetBytes: 0,
+      slotBytes: 65_536,
+      slots: 1,
+      stampBytes: 512,
+      ranges: 1,
+      threads: 1,
+      seed: 1,
+      controlBytes: 1 << 20,
+      controls: 2
+    )
+    let fill = "oflag=direct conv=notrunc,fsync status=none"
+    func write(_ size: String, at seek: Int) throws {
+      _ = try shell("dd if=/dev/urandom of=\(file) bs=\(size) count=1 seek=\(seek) \(fill)")
+    }
+    #expect(!plan.controlIsInOnePiece(ofFile: file))
+    for place in 0..<34 { try write("64k", at: place) }
+    for place in [1, 17] { try write("1M oflag=seek_bytes", at: place << 16) }
+    #expect(plan.controlIsInOnePiece(ofFile: file))
+    try write("4k", at: (17 << 4) + 3)
+    #expect(!plan.controlIsInOnePiece(ofFile: file))
+  }
+
   @Test func aDamagedLogIsNeverAYes() throws {
     try with("ext4") { place in
       try place.runAndKill("--path", "journal")
       let (_, document) = try place.check("--same-boot")
       try place.tearControl(document)
-      #expect(Self.codes(try place.check("--same-boot").1) == ["control-of-several-commands"])
+      #expect(CrashPlace.codes(try place.check("--same-boot").1) == ["control-of-several-commands"])
       var lines = try place.logLines.map(String.init)
       lines.remove(at: 7)
       try Data(lines.joined(separator: "\n").utf8).write(to: URL(fileURLWithPath: place.log))
       let (tool, harmed) = try place.check("--same-boot")
-      #expect(tool.status == 2 && Self.codes(harmed).contains("log-damaged"))
-      #expect(Self.codes(harmed).contains("log-cut"))
-    }
-  }
-
-  /// The log by a connection; it goes on until the other side is gone.
-  @Test func theLogMayBeSentElsewhere() throws {
-    try with("ext4") { place in
-      let port = UInt16.random(in: 20_000...30_000)
-      let listener = Process()
-      listener.executableURL = URL(fileURLWithPath: Tool.path)
-      listener.arguments = ["verify", "crash", "--listen", "\(port)", "--log", place.log]
-      listener.standardOutput = FileHandle.nullDevice
-      try listener.run()
-      defer { kill(listener.processIdentifier, SIGKILL) }
-      let end = Date() + 20
-      while Date() < end, !FileManager.default.fileExists(atPath: place.log) {
-        Thread.sleep(forTimeInterval: 0.01)
-      }
-      let options = ["verify", "crash", place.target, "--log", "tcp:127.0.0.1:\(port)", "--json"]
-      let run = try Tool(options + ["--size", "8m", "--path", "plain", "--count", "50"])
-      #expect(run.status == 0, "\(run.errors)")
-      listener.waitUntilExit()
-      #expect(listener.terminationStatus == 0)
-      #expect(try place.logLines.count == 52)
-      let (_, document) = try place.check("--same-boot")
-      #expect(document["operations_acknowledged"] as? Int == 50)
-      #expect(document["ended_by_itself"] as? Bool == true)
-      #expect(Self.codes(document).contains("run-had-ended"))
-      // Nobody listens any more.
-      let refused = try Tool(options + ["--count", "5"])
-      #expect(refused.status == 2, "\(refused.errors)")
-      #expect(refused.errors.contains("let the other machine listen first"))
-    }
-  }
-
-  /// The listener is killed amid the workload, which says so, with an outcome that is unknown.
-  @Test func aLogThatGoesAwayEndsTheWorkload() throws {
-    try with("ext4") { place in
-      let port = UInt16.random(in: 20_000...30_000)
-      let listener = Process()
-      listener.executableURL = URL(fileURLWithPath: Tool.path)
-      listener.arguments = ["verify", "crash", "--listen", "\(port)", "--log", place.log]
-      listener.standardOutput = FileHandle.nullDevice
-      try listener.run()
-      let pid = listener.processIdentifier
-      let end = Date() + 60
-      while Date() < end, !FileManager.default.fileExists(atPath: place.log) {
-        Thread.sleep(forTimeInterval: 0.01)
-      }
-      let log = place.log
-      Thread.detachNewThread {
-        while Date() < end, ((try? Data(contentsOf: URL(fileURLWithPath: log)).count) ?? 0) < 2000 {
-          Thread.sleep(forTimeInterval: 0.01)
-        }
-        kill(pid, SIGKILL)
-      }
-      let tool = try Tool(
-        "verify",
-        "crash",
-        place.target,
-        "--size",
-        "8m",
-        "--path",
-        "plain",
-        "--log",
-        "tcp:127.0.0.1:\(port)",
-        "--runtime",
-        "60s",
-        "--json"
-      )
-      #expect(tool.status == 3, "\(tool.errors)")
-      #expect(tool.errors.contains("the log takes no more"))
-      let document = try tool.json()
-      #expect((document["error"] as? [String: Any])?["outcome"] as? String == "unknown")
-      #expect(document["operations"] as? Int ?? 0 > 0)
-      listener.waitUntilExit()
+      #expect(tool.status == 2 && CrashPlace.codes(harmed).contains("log-damaged"))
+      #expect(CrashPlace.codes(harmed).contains("log-cut"))
     }
   }
 

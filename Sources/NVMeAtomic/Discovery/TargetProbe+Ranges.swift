@@ -26,9 +26,26 @@ extension TargetProbe {
   }
 
   private func mapping(_ map: ExtentMap, _ offset: UInt64, _ length: UInt64) -> FileMapping {
-    FileMapping(
-      offsetBytes: offset,
-      lengthBytes: length,
+    var mapping = FileMapping(map, offsetBytes: offset, lengthBytes: length)
+    mapping.mayHaveCopies =
+      report.limits.filesystem?.reflink != false
+      && FileMapping.mayHaveCopies(
+        block: report.limits.filesystem?.blockSize,
+        writeAlignment: map.status.directIO?.offsetBytes,
+        readAlignment: map.status.directIO?.readOffsetBytes,
+        allocatedBytes: map.status.allocatedBytes,
+        mappedBytes: map.mappedBytes
+      )
+    return mapping
+  }
+}
+
+extension FileMapping {
+  /// What the filesystem has told of a range; of copies that it may have nothing is known.
+  init(_ map: ExtentMap, offsetBytes: UInt64, lengthBytes: UInt64) {
+    self.init(
+      offsetBytes: offsetBytes,
+      lengthBytes: lengthBytes,
       extents: map.extents.map {
         FileExtent(
           logicalBytes: $0.logicalBytes,
@@ -38,15 +55,7 @@ extension TargetProbe {
         )
       },
       isComplete: map.isComplete,
-      hasUnwrittenPages: map.unwrittenPages.map { $0 > 0 },
-      mayHaveCopies: report.limits.filesystem?.reflink != false
-        && FileMapping.mayHaveCopies(
-          block: report.limits.filesystem?.blockSize,
-          writeAlignment: map.status.directIO?.offsetBytes,
-          readAlignment: map.status.directIO?.readOffsetBytes,
-          allocatedBytes: map.status.allocatedBytes,
-          mappedBytes: map.mappedBytes
-        )
+      hasUnwrittenPages: map.unwrittenPages.map { $0 > 0 }
     )
   }
 }

@@ -46,6 +46,24 @@ extension CrashPlan {
     TearingPlan.oneCommand(limits, path).map { UInt64(controlBytes) <= $0 } ?? false
   }
 
+  /// Whether each place of the control lies in one piece of a file, so that its writes need not be
+  /// several commands. What was written is there by now.
+  package func controlIsInOnePiece(ofFile path: String) -> Bool {
+    (0..<controls).allSatisfy { control in
+      let offset = offset(ofControl: control)
+      guard
+        let map = try? LiveMachine().extents(
+          of: path,
+          offsetBytes: offset,
+          lengthBytes: UInt64(controlBytes),
+          countsWholeFile: false
+        )
+      else { return false }
+      let mapping = FileMapping(map, offsetBytes: offset, lengthBytes: UInt64(controlBytes))
+      return mapping.coveringExtent?.flags.isSubset(of: .plain) ?? false
+    }
+  }
+
   private static let longestControlBytes: UInt64 = 1 << 20
   private static let mostControls: UInt64 = 4
 

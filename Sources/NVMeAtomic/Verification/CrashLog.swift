@@ -88,7 +88,13 @@ package struct CrashLogReader {
   package mutating func feed(_ bytes: some Sequence<UInt8>) throws(CrashLogProblem) {
     for byte in bytes {
       if byte != UInt8(ascii: "\n") {
-        if line.count < Self.longestLine { line.append(byte) } else { strayBytes &+= 1 }
+        if line.count < Self.longestLine {
+          line.append(byte)
+        } else if log == nil {
+          throw .noHeader
+        } else {
+          strayBytes &+= 1
+        }
         continue
       }
       try take()

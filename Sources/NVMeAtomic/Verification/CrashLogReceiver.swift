@@ -38,30 +38,88 @@ package struct CrashLogReceiver: ~Copyable {
     }
   }
 
-  /// Takes one connection, and keeps what comes by it, on stable storage each time, until its end,
-  /// or until a signal. A machine that has lost its power sends no end.
+  /// Takes the first connection by which a log comes, and keeps it, on stable storage each time,
+  /// until its end, or until a signal. A machine that has lost its power sends no end.
   package mutating func run() throws(Problem) {
-    guard let connection = try accept() else { return }
+    guard let sender = try sender() else { return }
+    try keep(sender.bytes)
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     while HostProcess.stopSignal == 0 {
-      guard let count = try Self.read(connection, &buffer) else { continue }
-      if count == 0 { return }
-      do throws(Errno) {
-        try file.append(Array(buffer[..<count]))
-      } catch {
-        throw .file(SystemError(error))
+      guard let count = try Self.read(sender.connection, &buffer, waitingMilliseconds: 200) else {
+        continue
       }
-      byteCount += UInt64(count)
+      if count == 0 { return }
+      try keep(Array(buffer[..<count]))
     }
   }
 
-  private borrowing func accept() throws(Problem) -> OwnedFileDescriptor? {
+  /// Takes the file away if nothing has come.
+  package func discardEmpty() {
+    if byteCount == 0 { file.discard() }
+  }
+
+  private mutating func keep(_ bytes: [UInt8]) throws(Problem) {
     do throws(Errno) {
-      while HostProcess.stopSignal == 0 {
-        if let connection = try listener.accept(waitingMilliseconds: 200) { return connection }
-      }
-      return nil
+      try file.append(bytes)
     } catch {
+      throw .file(SystemError(error))
+    }
+    byteCount += UInt64(bytes.count)
+  }
+
+  /// Somebody who may be about to send a log.
+  private final class Candidate {
+    let connection: OwnedFileDescriptor
+    var bytes: [UInt8] = []
+
+    init(_ connection: consuming OwnedFileDescriptor) {
+      self.connection = connection
+    }
+
+    /// Whether what has come is the begin of a log; `nil` as long as it may become one.
+    var isLog: Bool? {
+      let begin = CrashLogHeader.begin
+      if bytes.starts(with: begin) { return true }
+      return begin.starts(with: bytes) ? nil : false
+    }
+  }
+
+  /// As a workload connects before it makes its range blank, others may come in between: a check of
+  /// the port, or whoever is lost. `nil` where a signal has come.
+  private borrowing func sender() throws(Problem) -> Candidate? {
+    var candidates: [Candidate] = []
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    while HostProcess.stopSignal == 0 {
+      if let connection = try accept(waitingMilliseconds: candidates.isEmpty ? 200 : 20) {
+        candidates.append(Candidate(connection))
+        if candidates.count > Self.mostCandidates { candidates.removeFirst() }
+      }
+      var waiting: [Candidate] = []
+      for candidate in candidates {
+        let count = try Self.read(candidate.connection, &buffer, waitingMilliseconds: 0)
+        if let count { candidate.bytes += buffer[..<count] }
+        switch candidate.isLog {
+        case true?: return candidate
+        case nil where count != 0: waiting.append(candidate)
+        case nil, false?: break
+        }
+      }
+      candidates = waiting
+    }
+    return nil
+  }
+
+  /// More than that have lost their way.
+  private static let mostCandidates = 64
+
+  private borrowing func accept(
+    waitingMilliseconds time: Int32
+  ) throws(Problem) -> OwnedFileDescriptor? {
+    do throws(Errno) {
+      return try listener.accept(waitingMilliseconds: time)
+    } catch {
+      // Whoever has gone meanwhile is none of ours.
+      if error == .connectionAbort || error == .interrupted { return nil }
       throw .port(SystemError(error))
     }
   }
@@ -69,10 +127,11 @@ package struct CrashLogReceiver: ~Copyable {
   /// What has come; 0 at the end, and `nil` where nothing has come within a while.
   private static func read(
     _ connection: borrowing OwnedFileDescriptor,
-    _ buffer: inout [UInt8]
+    _ buffer: inout [UInt8],
+    waitingMilliseconds time: Int32
   ) throws(Problem) -> Int? {
     do throws(Errno) {
-      guard try connection.isReadable(withinMilliseconds: 200) else { return nil }
+      guard try connection.isReadable(withinMilliseconds: time) else { return nil }
       var result = Result<Int, Errno>.success(0)
       // SAFETY: the buffer is valid for the call.
       unsafe buffer.withUnsafeMutableBytes { bytes in

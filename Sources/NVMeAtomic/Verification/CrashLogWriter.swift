@@ -29,6 +29,9 @@ package final class CrashLogWriter: Sendable {
     }
   }
 
+  /// Whether it is sent, and to an address of this machine.
+  package var isSentToThisMachine: Bool { sink.staysOnThisMachine }
+
   package func append(_ text: String) throws(Errno) { try sink.append(text) }
 
   package func append(_ bytes: [UInt8]) throws(Errno) { try sink.append(bytes) }

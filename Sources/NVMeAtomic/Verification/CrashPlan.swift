@@ -160,6 +160,20 @@ package struct CrashPlan: Hashable, Sendable {
     )
   }
 
+  /// Fills the first slot's memory with what is there while the slots are made blank.
+  func fillMark(_ memory: UnsafeMutableRawBufferPointer) {
+    precondition(memory.count == slotBytes)
+    let mark = BlockStamp(
+      run: run,
+      sequence: 0,
+      blockOffset: offsetBytes,
+      writeOffset: offsetBytes,
+      writeBytes: UInt32(slotBytes)
+    )
+    // SAFETY: the memory is the caller's for the call, and has the bytes of a slot.
+    unsafe StampedRange.fill(memory, blockBytes: stampBytes, mark)
+  }
+
   /// Fills a slot's memory with what an operation writes there.
   package func fill(
     _ memory: UnsafeMutableRawBufferPointer,

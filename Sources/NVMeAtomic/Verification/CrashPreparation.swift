@@ -54,48 +54,65 @@ struct CrashPreparation {
     if case .notWritten(let cause) = error { cause } else { FailureCause(.ioError) }
   }
 
+  /// Until all else is blank the first slot says whose run has begun: by the log of an earlier
+  /// one, blank slots would be operations that the drive has lost.
   private func run(_ goesOn: (UInt64) -> Bool) throws(AtomicWriteError) -> Bool {
+    var mark = try AlignedBuffer(reserving: plan.slotBytes)
+    // SAFETY: the bytes are lent for the call.
+    unsafe mark.withMutableBytes { unsafe plan.fillMark($0) }
+    let zeros = try AlignedBuffer(reserving: plan.slotBytes)
     switch target.path {
-    case .exchange, .journal: try clearByTransactions(goesOn)
-    case .kernel, .passthrough, .plain: try clearByWrites(goesOn)
+    case .exchange, .journal:
+      var transaction = try AtomicTransaction(on: target)
+      try commit(&transaction, mark, 0..<1)
+      let most = target.journal?.mostTogether(byteCount: plan.slotBytes) ?? .max
+      let together = UInt64(max(1, min(most, (1 << 20) / plan.slotBytes)))
+      for first in stride(from: 1, to: plan.slots, by: Int(together)) {
+        let slots = first..<min(first + together, plan.slots)
+        try commit(&transaction, zeros, slots)
+        if !goesOn(UInt64(slots.count)) { return false }
+      }
+      try commit(&transaction, zeros, 0..<1)
+      try target.checkpoint()
+    case .kernel, .passthrough, .plain:
+      var writer = AtomicWriter(target)
+      try write(&writer, mark, 0)
+      for slot in 1..<plan.slots {
+        try write(&writer, zeros, slot)
+        if !goesOn(1) { return false }
+      }
+      try write(&writer, zeros, 0)
+      if target.path != .passthrough { try writer.flush() }
     }
+    return true
   }
 
-  private func clearByWrites(_ goesOn: (UInt64) -> Bool) throws(AtomicWriteError) -> Bool {
-    var writer = AtomicWriter(target)
-    let zeros = try AlignedBuffer(reserving: plan.slotBytes)
+  private func write(
+    _ writer: inout AtomicWriter,
+    _ content: borrowing AlignedBuffer,
+    _ slot: UInt64
+  ) throws(AtomicWriteError) {
     // A Flush command may be the wrong one where several controllers lead to a namespace.
     let durability: Durability = target.path == .passthrough ? .onReturn : .none
-    for slot in 0..<plan.slots {
-      try writer.writeUnreported(
-        zeros,
-        atBytes: plan.offset(ofSlot: slot),
-        durability: durability,
-        isStrict: false
-      )
-      if !goesOn(1) { return false }
-    }
-    if target.path != .passthrough { try writer.flush() }
-    return true
+    try writer.writeUnreported(
+      content,
+      atBytes: plan.offset(ofSlot: slot),
+      durability: durability,
+      isStrict: false
+    )
   }
 
-  private func clearByTransactions(_ goesOn: (UInt64) -> Bool) throws(AtomicWriteError) -> Bool {
-    var transaction = try AtomicTransaction(on: target)
-    let most = target.journal?.mostTogether(byteCount: plan.slotBytes) ?? .max
-    let together = UInt64(max(1, min(most, (1 << 20) / plan.slotBytes)))
-    let zeros = try AlignedBuffer(reserving: plan.slotBytes)
-    for first in stride(from: 0, to: plan.slots, by: Int(together)) {
-      let slots = first..<min(first + together, plan.slots)
-      for slot in slots {
-        // SAFETY: the bytes are lent for the call.
-        unsafe try zeros.withBytes { bytes throws(AtomicWriteError) in
-          unsafe try transaction.write(bytes, atBytes: plan.offset(ofSlot: slot))
-        }
+  private func commit(
+    _ transaction: inout AtomicTransaction,
+    _ content: borrowing AlignedBuffer,
+    _ slots: Range<UInt64>
+  ) throws(AtomicWriteError) {
+    for slot in slots {
+      // SAFETY: the bytes are lent for the call.
+      unsafe try content.withBytes { bytes throws(AtomicWriteError) in
+        unsafe try transaction.write(bytes, atBytes: plan.offset(ofSlot: slot))
       }
-      try transaction.commit(durability: .onReturn)
-      if !goesOn(UInt64(slots.count)) { return false }
     }
-    try target.checkpoint()
-    return true
+    try transaction.commit(durability: .onReturn)
   }
 }
