@@ -7,7 +7,7 @@ import SystemPackage
 ///
 /// One seed decides everything.
 package struct JournalExplorer {
-  private static let mostImages = 6
+  private static let mostImages = 8
 
   private let seed: UInt64
   private let mutant: Mutant?

@@ -67,10 +67,17 @@ final class JournalWitness {
     names?.onStep = { [unowned self] in look() }
   }
 
-  /// Cuts the power here, in as many ways as are looked at.
+  /// Cuts the power here, in every way that there is or in as many as are looked at.
   func look() {
     guard problem == nil, !cuts.isEmpty else { return }
     tally.crashPoints += 1
+    if let ways {
+      for way in 0..<ways where problem == nil {
+        cut(way: way)
+        check(way)
+      }
+      return
+    }
     for number in 0..<mostImages where problem == nil {
       // The first two: everything is lost that may be, and nothing is.
       cut(number)
@@ -78,6 +85,32 @@ final class JournalWitness {
     }
   }
 
+  /// In how many ways, of drives, the file's size, name and mark together; `nil` for too many.
+  private var ways: Int? {
+    var ways = (file?.possibleSizes.count ?? 1) * (names?.choices ?? 1)
+    for cut in cuts {
+      guard let own = cut.ways(upTo: mostImages) else { return nil }
+      ways *= own
+    }
+    return ways <= mostImages ? ways : nil
+  }
+
+  private func cut(way: Int) {
+    var rest = way
+    for drive in cuts.indices {
+      let own = cuts[drive].ways(upTo: mostImages) ?? 1
+      cuts[drive].take(way: rest % own)
+      rest /= own
+      images[drive].bytes = cuts[drive].image
+    }
+    if let names {
+      leave(names, rest % names.choices)
+      rest /= names.choices
+    }
+    if let sizes = file?.possibleSizes { images[0].cut(toBytes: sizes[rest]) }
+  }
+
+  /// The first ways are extreme ones, the others any.
   private func cut(_ number: Int) {
     for drive in cuts.indices {
       switch number {
@@ -87,7 +120,10 @@ final class JournalWitness {
       }
       images[drive].bytes = cuts[drive].image
     }
-    cutNames(number)
+    if let names {
+      let choices = names.choices
+      leave(names, number < choices ? number : Int(random.below(UInt64(choices))))
+    }
     guard let sizes = file?.possibleSizes else { return }
     let choice =
       switch number {
@@ -99,10 +135,8 @@ final class JournalWitness {
   }
 
   /// Without its bytes a journal is empty.
-  private func cutNames(_ number: Int) {
-    guard let names else { return }
-    let choices = names.choices
-    let left = names.left(number < choices ? number : Int(random.below(UInt64(choices))))
+  private func leave(_ names: SimulatedNames, _ choice: Int) {
+    let left = names.left(choice)
     leftNames = left
     if left.isNamed && left.isWhole { return }
     images[1].bytes = [UInt8](repeating: 0, count: images[1].bytes.count)
