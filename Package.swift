@@ -16,8 +16,8 @@ let tests: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
-// What the tests are of is optimised; they themselves take longer to optimise than to run.
-let testTargets = tests + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+// Where tests do little but call what is tested, to optimise them takes longer than to run them.
+let brief = tests + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
 
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
@@ -97,17 +97,17 @@ let package = Package(
     .testTarget(
       name: "NVMeAtomicTests",
       dependencies: ["NVMeAtomic", "LinuxIO", "TestSupport", system],
-      swiftSettings: testTargets
+      swiftSettings: tests
     ),
     .testTarget(
       name: "ClientTests",
       dependencies: ["NVMeAtomic"],
-      swiftSettings: testTargets
+      swiftSettings: brief
     ),
     .testTarget(
       name: "SimulationTests",
       dependencies: ["Simulation", "NVMeAtomic"],
-      swiftSettings: testTargets
+      swiftSettings: tests
     ),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     .testTarget(
@@ -115,7 +115,7 @@ let package = Package(
       dependencies: [
         "nvme-atomic", "NVMeAtomic", "LinuxIO", "TestSupport", "CAllocationCounter", system,
       ],
-      swiftSettings: testTargets
+      swiftSettings: tests
     ),
     .testTarget(
       name: "CommandTests",
@@ -124,9 +124,9 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       exclude: ["Snapshots"],
-      swiftSettings: testTargets
+      swiftSettings: brief
     ),
-    .testTarget(name: "StyleTests", swiftSettings: testTargets),
+    .testTarget(name: "StyleTests", swiftSettings: tests),
     .target(name: "CFuzzer", path: "Tests/CFuzzer"),
     .target(
       name: "Fuzzers",
@@ -140,7 +140,7 @@ let package = Package(
     .testTarget(
       name: "FuzzTests",
       dependencies: ["Fuzzers", "CFuzzer", "nvme-atomic"],
-      swiftSettings: testTargets
+      swiftSettings: brief
     ),
   ],
   swiftLanguageModes: [.v6],
@@ -155,6 +155,7 @@ if Context.environment["NVME_ATOMIC_FUZZ"] != nil {
     "transaction-benchmark",
   ]
   package.targets.removeAll { others.contains($0.name) }
+  for target in package.targets where target.type == .test { target.swiftSettings = brief }
   for target in package.targets where ["NVMeAtomic", "nvme-atomic"].contains(target.name) {
     target.swiftSettings?.append(.unsafeFlags(["-Xfrontend", "-sanitize=fuzzer"]))
   }
