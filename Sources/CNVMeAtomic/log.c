@@ -97,27 +97,23 @@ int nvmeatomic_accept(int descriptor) {
   return accepted;
 }
 
-/* The address alone, without the port; 0 where it is of no version of IP. */
-static size_t address_bytes(const struct sockaddr_storage *address, const void **bytes) {
-  if (address->ss_family == AF_INET) {
-    *bytes = &((const struct sockaddr_in *)address)->sin_addr;
-    return sizeof(struct in_addr);
-  }
-  if (address->ss_family != AF_INET6) return 0;
-  *bytes = &((const struct sockaddr_in6 *)address)->sin6_addr;
-  return sizeof(struct in6_addr);
-}
-
 int nvmeatomic_is_own_peer(int descriptor) {
-  struct sockaddr_storage own, peer;
-  socklen_t own_length = sizeof own, peer_length = sizeof peer;
-  if (getsockname(descriptor, (struct sockaddr *)&own, &own_length) < 0 ||
-      getpeername(descriptor, (struct sockaddr *)&peer, &peer_length) < 0)
-    return -errno;
-  const void *own_bytes = NULL, *peer_bytes = NULL;
-  const size_t count = address_bytes(&own, &own_bytes);
-  return count > 0 && count == address_bytes(&peer, &peer_bytes) &&
-         memcmp(own_bytes, peer_bytes, count) == 0;
+  struct sockaddr_storage peer;
+  socklen_t length = sizeof peer;
+  if (getpeername(descriptor, (struct sockaddr *)&peer, &length) < 0) return -errno;
+  if (peer.ss_family == AF_INET) {
+    ((struct sockaddr_in *)&peer)->sin_port = 0;
+  } else if (peer.ss_family == AF_INET6) {
+    ((struct sockaddr_in6 *)&peer)->sin6_port = 0;
+  } else {
+    return 0;
+  }
+  /* Only an address of this machine can be bound. */
+  const int probe = socket(peer.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return -errno;
+  const int is_own = bind(probe, (const struct sockaddr *)&peer, length) == 0;
+  close(probe);
+  return is_own;
 }
 
 int nvmeatomic_wait_readable(int descriptor, int milliseconds) {

@@ -38,7 +38,7 @@ package final class LogSink: Sendable {
   }
 
   /// Whether it is sent to an address of this machine. The corresponding system calls are
-  /// `getsockname(2)` and `getpeername(2)`.
+  /// `getpeername(2)` and `bind(2)`.
   package var staysOnThisMachine: Bool {
     isSent && descriptor.withLock { nvmeatomic_is_own_peer($0.rawValue) == 1 }
   }

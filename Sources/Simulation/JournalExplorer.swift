@@ -67,7 +67,7 @@ package struct JournalExplorer {
       + ", \(drive.powerFailBlocks) blocks kept whole, "
       + (drive.hasVolatileCache ? "a volatile cache" : "no cache") + ", depth \(depth), "
       + (failsOneOf == 0 ? "nothing fails" : "one of \(failsOneOf) commands fails")
-      + (rots ? ", bytes rot" : "") + (hasForeign ? ", an older journal beneath" : "")
+      + (rots ? ", bytes rot" : "") + (hasForeign && !isMarked ? ", an older journal beneath" : "")
       + (isMarked ? ", found by its name and a mark" : "")
   }
 
@@ -174,7 +174,7 @@ package struct JournalExplorer {
     var engine = try engine(drives, file, witness, failsOneOf: 0)
     let check = layout.check(names?.seen)
     _ = try engine.recover(check: check)
-    if let names { try leaveMark(names, engine.superblock) }
+    if let names { try lead(names, to: engine.superblock, isNew: false) }
     witness.settle(
       on: file?.contents ?? drives[0].visible(firstBlock: 0, count: layout.targetBytes)
     )
@@ -320,18 +320,14 @@ extension JournalExplorer {
     journalsMade += 1
     var engine = try engine(drives, file, witness, failsOneOf: 0)
     try engine.format(superblock(JournalIdentity(low: seed, high: journalsMade)))
-    do throws(Errno) {
-      try names.publishJournal()
-    } catch {
-      throw .source
-    }
-    try leaveMark(names, engine.superblock)
+    try lead(names, to: engine.superblock, isNew: true)
     witness.settle(on: file?.contents ?? [])
   }
 
-  private func leaveMark(
+  private func lead(
     _ names: SimulatedNames,
-    _ superblock: JournalSuperblock
+    to superblock: JournalSuperblock,
+    isNew: Bool
   ) throws(JournalProblem) {
     let mark = JournalMark(
       superblock.identity,
@@ -339,9 +335,11 @@ extension JournalExplorer {
       isOnSameFilesystem: true,
       path: "/journal"
     )
-    if names.seen.mark == mark.text { return }
-    do throws(Errno) {
-      try names.leaveMark(mark)
+    do throws(JournalNameProblem) {
+      try names.lead(
+        to: names.seen.mark == mark.text ? nil : mark,
+        naming: isNew ? names : nil
+      )
     } catch {
       throw .source
     }
@@ -354,12 +352,11 @@ extension JournalExplorer {
   ) throws(JournalProblem) {
     if engine.failure != nil { return }
     try engine.close()
-    do throws(Errno) {
-      try names.takeMark()
+    do throws(JournalNameProblem) {
+      try names.part(isMarked: true) { names.unlinkJournal() }
     } catch {
       throw .source
     }
-    names.unlinkJournal()
   }
 }
 

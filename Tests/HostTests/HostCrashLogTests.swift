@@ -48,12 +48,15 @@ struct HostCrashLogTests {
   @Test func theLogMayBeSentElsewhere() throws {
     try CrashPlace.with("ext4") { place in
       let listener = try Listener(place)
-      let silent = try listener.stranger("exec sleep 60")
+      let lasting = try ["exec sleep 60", "echo -n '{\"form' >&3; exec sleep 60"]
+        .map(listener.stranger)
       defer {
-        kill(silent.processIdentifier, SIGKILL)
-        silent.waitUntilExit()
+        for process in lasting {
+          kill(process.processIdentifier, SIGKILL)
+          process.waitUntilExit()
+        }
       }
-      for script in ["echo GET /", "echo -n '{\"form'", "true"] {
+      for script in ["echo GET / >&3", "echo -n '{\"form' >&3", "true"] {
         try listener.stranger(script).waitUntilExit()
       }
       let log = "tcp:127.0.0.1:\(listener.port)"
@@ -78,7 +81,7 @@ struct HostCrashLogTests {
   @Test func aListenerThatHearsNothingSaysSo() throws {
     try CrashPlace.with("ext4") { place in
       let listener = try Listener(place)
-      try listener.stranger("echo hello").waitUntilExit()
+      try listener.stranger("echo hello >&3").waitUntilExit()
       kill(listener.process.processIdentifier, SIGINT)
       #expect(listener.wait().contains("nothing has come by port"))
       #expect(listener.process.terminationStatus == 2)

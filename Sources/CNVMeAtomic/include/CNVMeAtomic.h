@@ -105,7 +105,7 @@ int nvmeatomic_connect(const char *host, uint16_t port);
 /* Listens on all addresses, and takes the connection of whoever comes. */
 int nvmeatomic_listen(uint16_t port);
 int nvmeatomic_accept(int descriptor);
-/* 1 where both ends of a connection have the same address. */
+/* 1 where the other end of a connection has an address of this machine. */
 int nvmeatomic_is_own_peer(int descriptor);
 /* 1 where something can be read, or accepted; 0 after the time, or a signal. */
 int nvmeatomic_wait_readable(int descriptor, int milliseconds);

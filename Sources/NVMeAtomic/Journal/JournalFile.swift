@@ -140,7 +140,7 @@ enum JournalFile {
 final class UnnamedJournal: Sendable, JournalFolder {
   let file: OwnedFileDescriptor
   private let folder: OwnedFileDescriptor
-  private let name: String
+  let name: String
 
   init(
     _ file: consuming OwnedFileDescriptor,
@@ -150,15 +150,6 @@ final class UnnamedJournal: Sendable, JournalFolder {
     self.file = file
     self.folder = folder
     self.name = name
-  }
-
-  /// Gives it its name, durably.
-  func giveName() throws(AtomicWriteError) {
-    do throws(Errno) {
-      try publishJournal()
-    } catch {
-      throw JournalFile.openError(error, name)
-    }
   }
 
   func synchronizeJournal() throws(Errno) { try file.synchronize() }

@@ -19,24 +19,6 @@ final class JournalTarget: Sendable, MarkedFile {
     cached.unlock(RangeLock.journal)
   }
 
-  /// Names the journal in the target, durably.
-  func setMark(_ mark: JournalMark) throws(AtomicWriteError) {
-    do throws(Errno) {
-      try leaveMark(mark)
-    } catch {
-      throw .notWritten(FailureCause(error))
-    }
-  }
-
-  /// Takes the name away again, durably.
-  func removeMark() throws(AtomicWriteError) {
-    do throws(Errno) {
-      try takeMark()
-    } catch {
-      throw .notWritten(FailureCause(error))
-    }
-  }
-
   func writeMark(_ text: String) throws(Errno) { try cached.setMark(text) }
   func eraseMark() throws(Errno) { try cached.removeMark() }
   func synchronizeMark() throws(Errno) { try cached.synchronize() }

@@ -25,17 +25,62 @@ package protocol MarkedFile {
   func synchronizeMark() throws(Errno)
 }
 
+/// Which step to or from a journal has failed.
+package enum JournalNameProblem: Error {
+  case name(Errno)
+  case mark(Errno)
+}
+
 extension MarkedFile {
-  /// Leads to the journal, durably, before the first record is written.
-  package func leaveMark(_ mark: JournalMark) throws(Errno) {
-    try writeMark(mark.text)
-    try synchronizeMark()
+  /// Leads to a journal, durably, before the first record is written: the mark never before the
+  /// name.
+  ///
+  /// - Parameters:
+  ///   - mark: `nil` where it is right already, or the filesystem takes none.
+  ///   - folder: Names a journal that is new; `nil` for one that has its name.
+  /// - Throws: The step that has failed; those before it are done.
+  package func lead(
+    to mark: JournalMark?,
+    naming folder: (some JournalFolder)?
+  ) throws(JournalNameProblem) {
+    do throws(Errno) {
+      try folder?.publishJournal()
+    } catch {
+      throw .name(error)
+    }
+    guard let mark else { return }
+    do throws(Errno) {
+      try writeMark(mark.text)
+      try synchronizeMark()
+    } catch {
+      throw .mark(error)
+    }
   }
 
-  /// Leads there no more, durably, before the journal may go.
-  package func takeMark() throws(Errno) {
-    try eraseMark()
-    try synchronizeMark()
+  /// Leads there no more, durably, before the journal goes: one that nothing leads to does no harm,
+  /// as it is clean.
+  ///
+  /// - Parameters:
+  ///   - isMarked: Whether the file has a mark.
+  ///   - unlink: Takes the journal's name away.
+  /// - Throws: The step that has failed; those before it are done.
+  package func part(
+    isMarked: Bool,
+    unlinking unlink: () throws(Errno) -> Void
+  ) throws(JournalNameProblem) {
+    do throws(Errno) {
+      if isMarked {
+        try eraseMark()
+        try synchronizeMark()
+      }
+    } catch {
+      throw .mark(error)
+    }
+    do throws(Errno) {
+      try unlink()
+    } catch {
+      throw .name(error)
+    }
   }
 }
 

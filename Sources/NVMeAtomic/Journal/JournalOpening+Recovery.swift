@@ -29,7 +29,7 @@ extension JournalOpening {
     // From now on a copy from before is older than the mark.
     if !dryRun, mark.mark != nil, let path {
       do throws(AtomicWriteError) {
-        try setMark(engine.superblock, isOnSameFilesystem: !files.isJournalElsewhere, path)
+        try lead(to: engine.superblock, files, path, naming: nil)
       } catch {
         // What was recovered is in place all the same.
         guard found.wasInUse, case .notWritten(let cause) = error else { throw error }
@@ -91,17 +91,17 @@ extension JournalOpening {
     }
     let path = try path(place)
     guard try recover(place) != nil, let journal = try find(path) else { return false }
-    // The mark first: a journal that nothing leads to does no harm, as it is clean.
-    if mark.mark != nil { try target.removeMark() }
-    do throws(Errno) {
-      let name = FilePath(path)
-      let folder = try OwnedFileDescriptor(
-        opening: name.removingLastComponent().string,
-        .readOnly
-      )
-      try journal.unlink(name.lastComponent?.string ?? "", in: folder)
+    do throws(JournalNameProblem) {
+      try target.part(isMarked: mark.mark != nil) { () throws(Errno) in
+        let name = FilePath(path)
+        let folder = try OwnedFileDescriptor(
+          opening: name.removingLastComponent().string,
+          .readOnly
+        )
+        try journal.unlink(name.lastComponent?.string ?? "", in: folder)
+      }
     } catch {
-      throw JournalFile.openError(error, path)
+      throw Self.nameError(error, path)
     }
     return true
   }

@@ -190,11 +190,10 @@ struct JournalOpening {
     let geometry = try files.geometry(isNew: new != nil, isFile: isFile, report)
     var engine = try files.engine(geometry)
     var found = JournalReport()
-    if let new {
+    if new != nil {
       var superblock = JournalSuperblock(identity: .random, geometry: geometry)
       (superblock.target, superblock.signature) = (name, signature)
       try Self.journalErrors { () throws(JournalProblem) in try engine.format(superblock) }
-      try new.giveName()
     } else {
       let check = JournalCheck(name: name, mark: mark, isFile: isFile)
       let isUnasked = !isFile && purpose == .write
@@ -205,9 +204,7 @@ struct JournalOpening {
         throw .journal(.needsRecovery(transactions: found.transactions))
       }
     }
-    if let journalPath, mark.isTaken {
-      try setMark(engine.superblock, isOnSameFilesystem: !files.isJournalElsewhere, journalPath)
-    }
+    try lead(to: engine.superblock, files, journalPath, naming: new)
     return try JournalSession(files, engine, geometry, recovered: found, promise: promise)
   }
 
@@ -226,19 +223,34 @@ struct JournalOpening {
     }
   }
 
-  /// Names the journal in the file, and says how new it is at least.
-  func setMark(
-    _ superblock: JournalSuperblock,
-    isOnSameFilesystem: Bool,
-    _ path: String
+  /// Gives a new journal its name, names it in the file, and says how new it is at least.
+  func lead(
+    to superblock: JournalSuperblock,
+    _ files: JournalFiles,
+    _ path: String?,
+    naming new: UnnamedJournal?
   ) throws(AtomicWriteError) {
-    let wanted = JournalMark(
-      superblock.identity,
-      generation: superblock.generation,
-      isOnSameFilesystem: isOnSameFilesystem,
-      path: path
-    )
-    if mark.mark != wanted { try target.setMark(wanted) }
+    var wanted: JournalMark?
+    if let path, mark.isTaken {
+      wanted = JournalMark(
+        superblock.identity,
+        generation: superblock.generation,
+        isOnSameFilesystem: !files.isJournalElsewhere,
+        path: path
+      )
+    }
+    do throws(JournalNameProblem) {
+      try target.lead(to: mark.mark == wanted ? nil : wanted, naming: new)
+    } catch {
+      throw Self.nameError(error, new?.name ?? "")
+    }
+  }
+
+  static func nameError(_ problem: JournalNameProblem, _ name: String) -> AtomicWriteError {
+    switch problem {
+    case .name(let errno): JournalFile.openError(errno, name)
+    case .mark(let errno): .notWritten(FailureCause(errno))
+    }
   }
 
   /// Whether a marked file's journal has nothing to be brought in place. Nothing is locked.

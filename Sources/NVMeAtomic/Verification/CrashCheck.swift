@@ -111,6 +111,11 @@ package struct CrashCheck {
     case .blank:
       seen[Int(slot)] = 0
       result.blank += 1
+    case .whole(let stamp) where stamp.sequence == 0 && slot == 0:
+      // The mark, in place of which there were zeros on stable storage before the run.
+      seen[0] = 0
+      result.ownBlocks += 1
+      add(.lost, 0, "what had made it blank is not there", nil)
     case .whole(let stamp):
       note(stamp)
       guard belongs(stamp, slot) else {

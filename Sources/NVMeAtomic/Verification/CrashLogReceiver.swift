@@ -9,7 +9,8 @@ package struct CrashLogReceiver: ~Copyable {
     case port(SystemError)
   }
 
-  private let listener: LogListener
+  /// `nil` once a log comes: another workload is refused before it has overwritten anything.
+  private var listener: LogListener?
   private let file: CrashLogWriter
   /// What has come.
   package private(set) var byteCount: UInt64 = 0
@@ -19,7 +20,7 @@ package struct CrashLogReceiver: ~Copyable {
     // First, so that a port that is taken leaves no file behind.
     let listener = try Self.listener(port)
     file = try Self.file(path)
-    self.listener = listener
+    self.listener = consume listener
   }
 
   private static func listener(_ port: UInt16) throws(Problem) -> LogListener {
@@ -41,7 +42,10 @@ package struct CrashLogReceiver: ~Copyable {
   /// Takes the first connection by which a log comes, and keeps it, on stable storage each time,
   /// until its end, or until a signal. A machine that has lost its power sends no end.
   package mutating func run() throws(Problem) {
-    guard let sender = try sender() else { return }
+    guard let listener = self.listener.take(), let sender = try Self.sender(listener) else {
+      return
+    }
+    _ = consume listener
     try keep(sender.bytes)
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     while HostProcess.stopSignal == 0 {
@@ -86,17 +90,21 @@ package struct CrashLogReceiver: ~Copyable {
 
   /// As a workload connects before it makes its range blank, others may come in between: a check of
   /// the port, or whoever is lost. `nil` where a signal has come.
-  private borrowing func sender() throws(Problem) -> Candidate? {
+  private static func sender(
+    _ listener: borrowing LogListener
+  ) throws(Problem) -> Candidate? {
     var candidates: [Candidate] = []
     var buffer = [UInt8](repeating: 0, count: 4096)
     while HostProcess.stopSignal == 0 {
-      if let connection = try accept(waitingMilliseconds: candidates.isEmpty ? 200 : 20) {
+      let time: Int32 = candidates.isEmpty ? 200 : 20
+      if let connection = try accept(listener, waitingMilliseconds: time),
+        candidates.count < mostCandidates
+      {
         candidates.append(Candidate(connection))
-        if candidates.count > Self.mostCandidates { candidates.removeFirst() }
       }
       var waiting: [Candidate] = []
       for candidate in candidates {
-        let count = try Self.read(candidate.connection, &buffer, waitingMilliseconds: 0)
+        let count = try read(candidate.connection, &buffer, waitingMilliseconds: 0)
         if let count { candidate.bytes += buffer[..<count] }
         switch candidate.isLog {
         case true?: return candidate
@@ -112,7 +120,8 @@ package struct CrashLogReceiver: ~Copyable {
   /// More than that have lost their way.
   private static let mostCandidates = 64
 
-  private borrowing func accept(
+  private static func accept(
+    _ listener: borrowing LogListener,
     waitingMilliseconds time: Int32
   ) throws(Problem) -> OwnedFileDescriptor? {
     do throws(Errno) {
@@ -143,8 +152,12 @@ package struct CrashLogReceiver: ~Copyable {
       }
       return try result.get()
     } catch {
-      // Whoever has lost its power may say so by a reset, once it is back, or never.
-      if error == .connectionReset || error == .timedOut { return 0 }
+      // Whoever has lost its power may say so by a reset, once it is back, or never: then the
+      // kernel says in a while that nobody is there.
+      let ends: [Errno] = [
+        .connectionReset, .timedOut, .noRouteToHost, .networkUnreachable, .hostIsDown,
+      ]
+      if ends.contains(error) { return 0 }
       throw .port(SystemError(error))
     }
   }

@@ -5,7 +5,7 @@ import SystemPackage
 struct CrashPreparation {
   private let plan: CrashPlan
   private let target: AtomicTarget
-  /// Whether something was written, if only of the control.
+  /// Whether something was written, if only the mark.
   private var hasWritten = false
 
   init(_ plan: CrashPlan, _ target: AtomicTarget) {
@@ -21,7 +21,6 @@ struct CrashPreparation {
     var told = HostProcess.monotonicNanoseconds
     let isDone: Bool
     do throws(AtomicWriteError) {
-      try clearControl()
       isDone = try run { count in
         done += count
         let now = HostProcess.monotonicNanoseconds
@@ -40,13 +39,12 @@ struct CrashPreparation {
   }
 
   /// Long writes, so that these are no unwritten blocks of a file either.
-  private mutating func clearControl() throws(AtomicWriteError) {
+  private func clearControl() throws(AtomicWriteError) {
     if plan.controls == 0 { return }
     var access = TargetAccess(target)
     let zeros = try AlignedBuffer(reserving: plan.controlBytes)
     for control in 0..<plan.controls {
       try access.writeOrdinary(zeros, atBytes: plan.offset(ofControl: control), isDurable: true)
-      hasWritten = true
     }
   }
 
@@ -54,9 +52,10 @@ struct CrashPreparation {
     if case .notWritten(let cause) = error { cause } else { FailureCause(.ioError) }
   }
 
-  /// Until all else is blank the first slot says whose run has begun: by the log of an earlier
-  /// one, blank slots would be operations that the drive has lost.
-  private func run(_ goesOn: (UInt64) -> Bool) throws(AtomicWriteError) -> Bool {
+  /// From before anything else is written until all of it is blank, durably, the first slot says
+  /// whose run has begun: by the log of an earlier one, blank slots would be operations that the
+  /// drive has lost, and a control that is torn would show something.
+  private mutating func run(_ goesOn: (UInt64) -> Bool) throws(AtomicWriteError) -> Bool {
     var mark = try AlignedBuffer(reserving: plan.slotBytes)
     // SAFETY: the bytes are lent for the call.
     unsafe mark.withMutableBytes { unsafe plan.fillMark($0) }
@@ -65,6 +64,8 @@ struct CrashPreparation {
     case .exchange, .journal:
       var transaction = try AtomicTransaction(on: target)
       try commit(&transaction, mark, 0..<1)
+      hasWritten = true
+      try clearControl()
       let most = target.journal?.mostTogether(byteCount: plan.slotBytes) ?? .max
       let together = UInt64(max(1, min(most, (1 << 20) / plan.slotBytes)))
       for first in stride(from: 1, to: plan.slots, by: Int(together)) {
@@ -77,14 +78,22 @@ struct CrashPreparation {
     case .kernel, .passthrough, .plain:
       var writer = AtomicWriter(target)
       try write(&writer, mark, 0)
+      hasWritten = true
+      try flush(&writer)
+      try clearControl()
       for slot in 1..<plan.slots {
         try write(&writer, zeros, slot)
         if !goesOn(1) { return false }
       }
+      try flush(&writer)
       try write(&writer, zeros, 0)
-      if target.path != .passthrough { try writer.flush() }
+      try flush(&writer)
     }
     return true
+  }
+
+  private func flush(_ writer: inout AtomicWriter) throws(AtomicWriteError) {
+    if target.path != .passthrough { try writer.flush() }
   }
 
   private func write(

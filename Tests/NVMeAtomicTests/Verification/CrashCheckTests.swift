@@ -99,6 +99,20 @@ import Testing
     #expect(Self.judge(before, plan: plan, acknowledged: [20, 15]).damaged == 0)
   }
 
+  /// What was there until all was blank is there again: a flush was ignored.
+  @Test(arguments: [0, 20] as [UInt64])
+  func theMarkOfTheBeginIsLost(acknowledged: UInt64) {
+    var check = CrashCheck(Self.plan, acknowledged: [acknowledged, 0])
+    var bytes = [UInt8](repeating: 0, count: Self.plan.slotBytes)
+    bytes.withUnsafeMutableBytes {
+      Self.plan.fillMark($0)
+      check.take($0, slot: 0)
+    }
+    let result = check.finish()
+    #expect(result.counts[.lost] == (acknowledged > 0 ? 2 : 1), "\(result.damages)")
+    #expect(result.damaged == result.counts[.lost] && result.ownBlocks == 1)
+  }
+
   /// What the log had not heard of is missing though its thread went on.
   @Test func aHoleBeforeALaterOneIsMisordered() {
     var state = Self.state(Self.plan, [20, 0])

@@ -8,8 +8,6 @@ import json
 import disk
 from session import Subject
 
-KIB, MIB = 1024, 1 << 20
-BEGIN, LENGTH = MIB, 4 * MIB
 MAGIC = b"nvatomV1"
 WHOLE, DAMAGED, INCONCLUSIVE = 0, 1, 2
 
@@ -20,7 +18,6 @@ class Stamp:
     def __init__(self, block):
         self.is_there = block[:8] == MAGIC
         self.sequence = int.from_bytes(block[16:24], "little") if self.is_there else 0
-        self.writer = int.from_bytes(block[44:48], "little")
 
 
 class VerifySubject(Subject):
