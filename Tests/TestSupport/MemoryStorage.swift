@@ -24,6 +24,8 @@ package struct MemoryStorage: AtomicStorage, ~Copyable {
     package var results: [Int: StorageResult] = [:]
     /// Largest request that the driver takes of neighbours joined in one batch; 0: none are joined.
     package var joinedLimit = 0
+    /// Whether somebody has read what is there, so that writes are refused until that is dropped.
+    package var hasPages = false
     /// Operations that were on their way at the same time at most.
     package var mostInFlight = 0
 
@@ -67,6 +69,9 @@ package struct MemoryStorage: AtomicStorage, ~Copyable {
       var result = journal.results[operationCount]
       operationCount += 1
       if result == nil, isJoinedTooFar(operation) { result = .host(.invalidArgument) }
+      if journal.hasPages, [.write, .atomicWrite].contains(operation.kind) {
+        result = .host(.resourceTemporarilyUnavailable)
+      }
       let completed = operation.kind == .flush ? journal.bytes : []
       inFlight.append(InFlight(operation: operation, result: result, completed: completed))
     }
@@ -84,6 +89,7 @@ package struct MemoryStorage: AtomicStorage, ~Copyable {
 
   package func dropPages(offset: UInt64, count: UInt64) {
     journal.events.append(.droppedPages(offset))
+    journal.hasPages = false
   }
 
   /// Atomic neighbours of one batch grow together; the driver refuses the whole.

@@ -76,11 +76,19 @@ package struct LoadResult: Sendable {
 
   package init() {}
 
-  /// The first failure counts; but one whose outcome is unknown outranks those that wrote nothing.
+  /// The first failure counts; but one whose outcome is unknown outranks those that wrote nothing,
+  /// and each of them what was refused because something had failed before, which says of no cause.
   mutating func fail(_ error: AtomicWriteError, atBytes offset: UInt64) {
-    guard let failure else { return failure = (error, offset) }
-    if failure.error.outcome == .notWritten, error.outcome == .unknown {
-      self.failure = (error, offset)
+    if let failure, failure.error.rankInLoad >= error.rankInLoad { return }
+    failure = (error, offset)
+  }
+}
+
+extension AtomicWriteError {
+  fileprivate var rankInLoad: Int {
+    switch self {
+    case .rangeUnknown, .handleFailed: 0
+    default: outcome == .unknown ? 2 : 1
     }
   }
 }

@@ -368,8 +368,8 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     var result = first
     var tries: UInt8 = 1
     while isTemporary(result), tries < Self.mostAttempts {
-      storage.dropPages(offset: operation.offsetBytes, count: UInt64(operation.byteCount))
       if tries > 1 { pause(beforeTry: tries) }
+      storage.dropPages(offset: operation.offsetBytes, count: UInt64(operation.byteCount))
       tries += 1
       result = alone(operation)
     }
@@ -487,7 +487,6 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
       if busyCount == 0 { places[slot].tries += 1 }
       places[slot].state = .postponed
       postponedCount += 1
-      storage.dropPages(offset: operation.offsetBytes, count: UInt64(operation.byteCount))
       return
     }
     // The plan leaves no other cause: it was joined with a neighbour, and both were refused. Alone
@@ -525,6 +524,9 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
     }
     for slot in 0..<depth where places[slot].state == .postponed {
       postponedCount -= 1
+      let operation = places[slot].operation
+      // Not sooner: a reader brings them back while one waits.
+      storage.dropPages(offset: operation.offsetBytes, count: UInt64(operation.byteCount))
       push(slot)
     }
   }

@@ -8,7 +8,7 @@ import Testing
 /// The rules of writes on their way, on a drive in memory that ends them in any order.
 @Suite struct WriteEngineTests {
   /// Unoptimised each takes ten times as long; the optimised tests run all of them.
-  #if DEBUG
+  #if DEBUG || UNOPTIMISED
   static let seeds: [UInt64] = (0..<4).map { $0 }
   #else
   static let seeds: [UInt64] = (0..<16).map { $0 }
