@@ -154,6 +154,11 @@ extension Failure {
           : "name the right one by --journal, or move away what is there; a copy that was made "
             + "while the journal was closed needs setfattr -x user.nvme-atomic \(target)"
       )
+    case .indistinct(let clause):
+      (
+        .refused, "no journal can belong to it: \(clause)",
+        isDevice ? "put a filesystem on it" : "put the file on XFS, ext4 or btrfs"
+      )
     case .corrupt(let clause):
       (
         .journalCorrupt, "the journal is damaged: \(clause)",

@@ -180,4 +180,27 @@ struct HostJournalIdentityTests {
     _ = try refused(["recover", file.path], "carries no mark")
     #expect(try file.contents.allSatisfy { $0 == 0x5a })
   }
+
+  /// What an overlay calls a file is not what it is called below, and changes when it is copied up.
+  @Test func aFileOnAnOverlayHasNoJournal() throws {
+    let folder = HostRig.path("ext4") + "/" + UUID().uuidString
+    try shell(
+      """
+      mkdir '\(folder)'; cd '\(folder)'; mkdir lower upper work all
+      head -c 20000 /dev/zero >lower/file
+      mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work all
+      """
+    )
+    defer { _ = try? shell("umount '\(folder)/all'; rm -r '\(folder)'") }
+    let path = folder + "/all/file"
+    let write = ["write", path, "--path", "journal", "--at", "0", "--input", "/etc/passwd"]
+    // Opening it for writes has it copied up.
+    let first = try Tool(write + ["--json"])
+    #expect(first.status == 2, "\(first.output)\(first.errors)")
+    _ = try refused(write, "put the file on XFS, ext4 or btrfs")
+    let make = try Tool("journal", "init", path, "--size", "1m")
+    #expect(make.status == 2)
+    #expect(try HostRig.contents(path).allSatisfy { $0 == 0 })
+    #expect(try shell("ls '\(folder)/all'") == "file")
+  }
 }

@@ -26,6 +26,8 @@ package struct MemoryStorage: AtomicStorage, ~Copyable {
     package var joinedLimit = 0
     /// Whether somebody has read what is there, so that writes are refused until that is dropped.
     package var hasPages = false
+    /// Whether nobody lets go of these pages.
+    package var keepsPages = false
     /// Operations that were on their way at the same time at most.
     package var mostInFlight = 0
 
@@ -70,7 +72,15 @@ package struct MemoryStorage: AtomicStorage, ~Copyable {
       operationCount += 1
       if result == nil, isJoinedTooFar(operation) { result = .host(.invalidArgument) }
       if journal.hasPages, [.write, .atomicWrite].contains(operation.kind) {
-        result = .host(.resourceTemporarilyUnavailable)
+        // The kernel looks at them before it sends anything on its way.
+        journal.events.append(.ended(operation.token))
+        told.append(
+          StorageCompletion(
+            token: operation.token,
+            result: .host(.resourceTemporarilyUnavailable)
+          )
+        )
+        continue
       }
       let completed = operation.kind == .flush ? journal.bytes : []
       inFlight.append(InFlight(operation: operation, result: result, completed: completed))
@@ -89,7 +99,7 @@ package struct MemoryStorage: AtomicStorage, ~Copyable {
 
   package func dropPages(offset: UInt64, count: UInt64) {
     journal.events.append(.droppedPages(offset))
-    journal.hasPages = false
+    journal.hasPages = journal.keepsPages
   }
 
   /// Atomic neighbours of one batch grow together; the driver refuses the whole.

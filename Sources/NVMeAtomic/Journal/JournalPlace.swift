@@ -23,6 +23,9 @@ public enum JournalFailure: Hashable, Sendable {
   case missing(String)
   /// What is there is no journal, that of another target, or one that was left behind; a clause.
   case foreign(String)
+  /// Nothing that stays the same tells the target from others, so that no journal could be its
+  /// own; a clause.
+  case indistinct(String)
   /// It cannot be trusted: a clause says what was found. Nothing was written.
   case corrupt(String)
   /// A block device's journal has transactions to be brought in place, which is never done unasked.

@@ -21,7 +21,7 @@ enum JournalTargetName {
       identity.generation != nil || status.birth != nil
     else {
       throw .journal(
-        .foreign("its filesystem does not tell it from another file of its inode number")
+        .indistinct("its filesystem does not tell it from another file of its inode number")
       )
     }
     var name = "file filesystem=\(filesystem) inode=\(status.inode)"
@@ -43,7 +43,7 @@ extension JournalTargetName {
     var sysfs = SysfsReader(machine)
     guard let device = BlockDevice(number, &sysfs), let name = disk(device.diskSysfs, &sysfs) else {
       throw .journal(
-        .foreign("nothing tells it from another device: it has no wwid, UUID or serial number")
+        .indistinct("nothing tells it from another device: it has no wwid, UUID or serial number")
       )
     }
     guard device.isPartition else { return name }

@@ -481,10 +481,8 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
       }
     }
     if result == .host(.resourceTemporarilyUnavailable), rules.triesAgain,
-      busyCount > 0 || places[slot].tries + 1 < Self.mostAttempts
+      places[slot].tries + 1 < Self.mostAttempts
     {
-      // While others are on their way, theirs may be the places that are missing.
-      if busyCount == 0 { places[slot].tries += 1 }
       places[slot].state = .postponed
       postponedCount += 1
       return
@@ -515,9 +513,11 @@ package struct WriteEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   }
 
   private mutating func pushPostponed() {
+    // While others are on their way, theirs may be the places that are missing: that counts not.
     if busyCount == 0 {
       var tries: UInt8 = 1
       for slot in 0..<depth where places[slot].state == .postponed {
+        places[slot].tries += 1
         tries = max(tries, places[slot].tries)
       }
       pause(beforeTry: tries)

@@ -40,6 +40,31 @@ import Testing
     #expect(journal.hasPages == false)
   }
 
+  /// Pages that nobody lets go of: all writes give up together, not one after the other.
+  @Test(arguments: [1, 2, 8, 32])
+  func whatStaysInTheWayIsReportedAtOnce(depth: Int) throws {
+    let journal = MemoryStorage.Journal(byteCount: Self.block * depth)
+    (journal.hasPages, journal.keepsPages) = (true, true)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: Self.block, alignment: 16)
+    defer { memory.deallocate() }
+    var milliseconds: UInt32 = 0
+    var engine = WriteEngine(
+      MemoryStorage(journal, depth: depth, seed: 1),
+      .init(pause: { milliseconds += $0 })
+    )
+    for block in 0..<depth {
+      let offset = UInt64(block * Self.block)
+      try engine.begin(inSlot: engine.nextSlot, memory, byteCount: Self.block, atBytes: offset)
+    }
+    var failures = 0
+    while let ended = try engine.next() {
+      #expect(ended.failure == .result(.host(.resourceTemporarilyUnavailable)))
+      failures += 1
+    }
+    #expect(failures == depth)
+    #expect((1000...2000).contains(milliseconds), "depth \(depth): \(milliseconds) ms")
+  }
+
   @Test func aSingleWriteTooDropsThemLast() {
     let journal = MemoryStorage.Journal(byteCount: Self.block)
     // The first two tries meet a reader that is there without a wait, too.

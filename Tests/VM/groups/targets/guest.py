@@ -531,12 +531,13 @@ def test_removal():
         with cell(name):
             disk = drives.namespace_node("removed")
             check(f"{name} exit code before", 0, tool("probe", "--json", f"/dev/{disk}").code)
-            for result in probes_during_removal(disk):
+            results = probes_during_removal(disk)
+            check(f"{name} exit code after", 2, tool("probe", "--json", f"/dev/{disk}").code)
+            drives.write("/sys/bus/pci/rescan", 1)
+            for result in results:
                 ends.append(result.code)
                 verdict(f"{name} exit code", result.code in (0, 2), (0, 2), f"{result.code} {result.errors}")
                 check(f"{name} gives JSON", "nvme-atomic-probe/1", result.json["format"])
-            check(f"{name} exit code after", 2, tool("probe", "--json", f"/dev/{disk}").code)
-            drives.write("/sys/bus/pci/rescan", 1)
     note(f"probes around the removal of their drive: {ends.count(0)} answered, {ends.count(2)} refused")
 
 
