@@ -24,7 +24,10 @@ struct SysfsReader<System: Machine> {
   /// A decimal number. An attribute without its closing line feed was cut short and is no number.
   mutating func number(_ path: String) -> UInt64? {
     guard let line = line(path) else { return nil }
-    guard let value = UInt64(Substring(line)) else {
+    // Digits alone: the kernel writes no sign, and -0 would be a number.
+    guard line.allSatisfy({ (0x30...0x39).contains($0) }),
+      let value = UInt64(Substring(line))
+    else {
       unreadable.append(path)
       return nil
     }

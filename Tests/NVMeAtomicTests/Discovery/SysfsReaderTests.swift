@@ -26,7 +26,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "\n", "512", "51", "-1\n", "1.5\n", "512 \n", " 512\n", "0x200\n", "none\n",
+    "", "\n", "512", "51", "-1\n", "-0\n", "+5\n", "1.5\n", "512 \n", " 512\n", "0x200\n", "none\n",
     "18446744073709551616\n", "５１２\n", "5 12\n", "1e3\n",
   ])
   func whatIsNoWholeNumberIsReported(text: String) {

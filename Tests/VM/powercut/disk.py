@@ -60,9 +60,10 @@ class Write:
 class Record:
     """What was sent to a drive since its power came on."""
 
-    def __init__(self, base, unit, marks=None):
-        """`marks` says what versions of plain pages the base holds; see Image."""
-        self.base, self.unit, self.marks = base, unit, marks or {}
+    def __init__(self, base, unit, marks=None, whole_begin=0):
+        """`marks` says what versions of plain pages the base holds; see Image. Writes that begin in the first `whole_begin`
+        bytes are never torn, however long."""
+        self.base, self.unit, self.marks, self.whole_begin = base, unit, marks or {}, whole_begin
         self.writes, self.loose, self.flushes = [], [], []
 
     def add(self, offset, data, moment):
@@ -80,6 +81,9 @@ class Record:
         for write in covered:
             write.durable = min(write.durable, moment)
         self.loose = [write for write in self.loose if write.durable == NEVER]
+
+    def may_tear(self, write):
+        return len(write.data) > self.unit and write.offset >= self.whole_begin
 
     def sent_before(self, moment):
         return self.writes[:bisect.bisect_right(self.writes, moment, key=lambda write: write.issued)]
@@ -103,7 +107,7 @@ class Image:
                 self.content.write(write.offset, write.data)
                 self._mark(write, None)
             elif chosen:
-                if len(write.data) <= record.unit:
+                if not record.may_tear(write):
                     raise ValueError("a write within the unit was to be torn")
                 self.torn += 1
                 for number, keep in enumerate(chosen):
@@ -158,11 +162,8 @@ def policy(name, random, record, moment):
     loose = [write for write in record.sent_before(moment) if write.durable > moment]
     latest = loose[-1] if loose else None
 
-    def may_tear(write):
-        return len(write.data) > record.unit
-
     def torn(write):
-        return tear(random, write) if may_tear(write) else True
+        return tear(random, write) if record.may_tear(write) else True
 
     def of_latest(write):
         return write is latest and torn(write)

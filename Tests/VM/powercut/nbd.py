@@ -35,8 +35,8 @@ async def negotiate(reader, writer, size):
 class Drive:
     """One drive: its bytes as a reader sees them, and the record of what was sent since it got them."""
 
-    def __init__(self, size, unit, content, clock):
-        self.size, self.unit, self.clock = size, unit, clock
+    def __init__(self, size, unit, content, clock, whole_begin=0):
+        self.size, self.unit, self.clock, self.whole_begin = size, unit, clock, whole_begin
         self.is_slow = False
         self.counts = {"writes": 0, "fua": 0, "flushes": 0}
         self.marker = lambda data: None
@@ -44,7 +44,7 @@ class Drive:
 
     def load(self, content, marks=None):
         """Another content, as of a power cut; whoever reads must keep nothing of the old one."""
-        self.content, self.record = content.copy(), Record(content, self.unit, marks)
+        self.content, self.record = content.copy(), Record(content, self.unit, marks, self.whole_begin)
 
     async def serve(self, reader, writer):
         """One connection, until the power is cut; the machine that has lost it is answered no more."""

@@ -39,6 +39,11 @@ class Path:
         return 0 if self.filesystem else MIB
 
     @property
+    def whole_begin(self):
+        """ext4's superblock, which it writes in place: where that is torn its checksum is wrong, and nothing can be mounted."""
+        return 4096 if self.filesystem == "ext4" else 0
+
+    @property
     def recovers(self):
         """Whether starting again writes, and can be cut off: where XFS alone recovers it is not, see PowerCuts."""
         return bool(self.filesystem or self.journal_region) and self.path != "exchange"

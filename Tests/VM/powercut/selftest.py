@@ -57,6 +57,15 @@ class RecordTests(unittest.TestCase):
         newer.ended = newer.durable = 3
         self.assertEqual(self.image(3, lambda write: True)[:BLOCK], block(2))
 
+    def test_nothing_is_torn_where_the_beginning_is_whole(self):
+        self.record.whole_begin = BLOCK
+        data = b"".join(block(number) for number in range(1, 5))
+        self.record.add(0, data, 1)
+        for seed in range(100):
+            for name in POLICIES:
+                image = self.image(1, policy(name, Random(seed), self.record, 1))
+                self.assertIn(image, (data, bytes(4 * BLOCK)))
+
     def test_nothing_within_the_unit_is_torn_by_any_rule(self):
         random = Random(2)
         for number in range(40):

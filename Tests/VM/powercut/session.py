@@ -107,7 +107,7 @@ class Subject:
         self.run = Random(f"run {session.seed} {path.name}").getrandbits(64)
         self.tally, self.chains = Tally(), path.make_chains()
         self.versions = [0] * CONTROL_PAGES
-        self.drive = Drive(path.size, path.unit, path.make_content(session.tree), session.clock)
+        self.drive = Drive(path.size, path.unit, path.make_content(session.tree), session.clock, path.whole_begin)
         self.drive.marker = lambda data: payload.marks(data, self.run, path.page_length)
         self.image = self.record = self.began = self.record_began = self.end = self.recorded = None
         self.lanes_told, self.lane_counts = 0, {}
