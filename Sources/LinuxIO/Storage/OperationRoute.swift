@@ -69,8 +69,14 @@ extension OperationRoute {
 
 extension OperationRoute {
   /// `posix_fadvise(3)` with `POSIX_FADV_DONTNEED`: advice, whose failure changes nothing.
+  ///
+  /// The kernel drops no folio of which a part lies outside of the range (`find_lock_entries` in
+  /// `mm/filemap.c`), and makes them up to 2 MiB long where somebody reads on.
   func dropPages(offset: UInt64, count: UInt64) {
     guard namespace == nil else { return }
-    _ = nvmeatomic_drop_pages(descriptor, Int64(offset), Int64(count))
+    let folio: UInt64 = 2 << 20
+    let start = offset / folio * folio
+    let length = (offset - start + count + folio - 1) / folio * folio
+    _ = nvmeatomic_drop_pages(descriptor, Int64(start), Int64(length))
   }
 }
