@@ -98,7 +98,7 @@ let package = Package(
     .testTarget(
       name: "NVMeAtomicTests",
       dependencies: ["NVMeAtomic", "LinuxIO", "TestSupport", system],
-      swiftSettings: tests
+      swiftSettings: brief
     ),
     .testTarget(
       name: "ClientTests",
@@ -116,7 +116,7 @@ let package = Package(
       dependencies: [
         "nvme-atomic", "NVMeAtomic", "LinuxIO", "TestSupport", "CAllocationCounter", system,
       ],
-      swiftSettings: tests
+      swiftSettings: brief
     ),
     .testTarget(
       name: "CommandTests",
@@ -148,6 +148,21 @@ let package = Package(
   cLanguageStandard: .gnu11
 )
 
+// Tests/coverage counts the lines of the library, also where they are specialised for the command.
+// Tests are built and run faster without.
+if Context.environment["NVME_ATOMIC_COVERAGE"] != nil {
+  let counted = ["NVMeAtomic", "LinuxIO", "nvme-atomic"]
+  for target in package.targets where counted.contains(target.name) {
+    target.swiftSettings?.append(
+      .unsafeFlags(["-profile-generate", "-profile-coverage-mapping"])
+    )
+  }
+  for target in package.targets where target.name == "CNVMeAtomic" {
+    target.cSettings?.append(.unsafeFlags(["-fprofile-instr-generate", "-fcoverage-mapping"]))
+    target.linkerSettings?.append(.unsafeFlags(["-profile-generate"]))
+  }
+}
+
 // Tests/fuzz/run instruments what reads bytes that it did not make, and builds what it and
 // Tests/sanitize run, and nothing else.
 if Context.environment["NVME_ATOMIC_FUZZ"] != nil {
@@ -172,5 +187,8 @@ if Context.environment["NVME_ATOMIC_FUZZ"] != nil {
   }
   for target in package.targets where ["NVMeAtomic", "nvme-atomic"].contains(target.name) {
     target.swiftSettings?.append(.unsafeFlags(["-Xfrontend", "-sanitize=fuzzer"]))
+  }
+  for target in package.targets where ["Simulation", "nvme-atomic"].contains(target.name) {
+    target.swiftSettings?.append(.unsafeFlags(["-Onone"], .when(configuration: .release)))
   }
 }

@@ -59,8 +59,3 @@ extension AtomicTransaction {
     }
   }
 }
-
-/// Bytes that differ from place to place and from seed to seed.
-func pattern(_ seed: Int, byteCount: Int) -> [UInt8] {
-  (0..<byteCount).map { UInt8(truncatingIfNeeded: ($0 >> 8) &* 31 &+ $0 &+ seed &* 101 &+ 1) }
-}

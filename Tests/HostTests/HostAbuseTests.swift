@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What goes wrong around a write: nothing is told that is not so, and nobody else's bytes are hit.

@@ -1,5 +1,6 @@
 import Foundation
 import NVMeAtomic
+import TestSupport
 import Testing
 
 /// Transactions by the program.

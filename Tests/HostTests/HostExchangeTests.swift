@@ -1,6 +1,7 @@
 import Foundation
 import LinuxIO
 import NVMeAtomic
+import TestSupport
 import Testing
 
 /// Transactions by exchanging ranges, one at a time: what lands, and what is refused.

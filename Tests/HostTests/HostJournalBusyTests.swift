@@ -1,5 +1,6 @@
 import Foundation
 import NVMeAtomic
+import TestSupport
 import Testing
 
 /// One process has the journal, and nobody writes past it.

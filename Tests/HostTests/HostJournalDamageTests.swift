@@ -1,5 +1,6 @@
 import Foundation
 import NVMeAtomic
+import TestSupport
 import Testing
 
 /// Journals that are not as they were left: what cannot be trusted is refused, and nothing written.

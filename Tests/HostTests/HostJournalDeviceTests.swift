@@ -1,5 +1,6 @@
 import Foundation
 import NVMeAtomic
+import TestSupport
 import Testing
 
 /// Transactions on block devices, whose journal is named by the caller.

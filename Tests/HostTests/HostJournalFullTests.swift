@@ -1,6 +1,7 @@
 import Foundation
 import NVMeAtomic
 import SystemPackage
+import TestSupport
 import Testing
 
 /// No space for the journal, for what is staged, or for what the file grows by.

@@ -1,5 +1,6 @@
 import Foundation
 import NVMeAtomic
+import TestSupport
 import Testing
 
 /// Which file a journal is replayed onto: the one that it was made for, under whatever name, and

@@ -1,5 +1,6 @@
 import Foundation
 import NVMeAtomic
+import TestSupport
 import Testing
 
 /// Transactions by a journal on real filesystems: any offset, any length.

@@ -1,6 +1,7 @@
 import Foundation
 import LinuxIO
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import NVMeAtomic
@@ -60,7 +61,7 @@ struct HostQueueTests {
         buffer = completed.buffer
       }
       let byte = UInt8(truncatingIfNeeded: number &* 7 &+ 1)
-      buffer.withMutableBytes { $0.copyBytes(from: repeatElement(byte, count: Self.page)) }
+      buffer.withMutableBytes { TestSupport.fill($0, with: byte) }
       let offset = place * Self.page
       model.replaceSubrange(
         offset..<offset + Self.page,

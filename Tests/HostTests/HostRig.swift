@@ -1,6 +1,7 @@
 import Foundation
 import LinuxIO
 import SystemPackage
+import TestSupport
 
 /// Filesystems on loop devices that `Tests/run` makes and names in `NVME_ATOMIC_HOST_RIG`.
 ///
@@ -52,7 +53,7 @@ enum HostRig {
   }
 
   static func contents(_ file: String) throws -> [UInt8] {
-    [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
+    try TestSupport.contents(ofFile: file)
   }
 
   /// What this process has open of a file.

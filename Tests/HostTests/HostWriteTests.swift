@@ -2,6 +2,7 @@ import Foundation
 import LinuxIO
 import NVMeAtomic
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Atomic writes on the running kernel: XFS in software, and every refusal.

@@ -125,17 +125,6 @@ extension Tool {
   }
 }
 
-/// Bytes with some others in place of them, longer where those reach beyond the end.
-func replacing(_ bytes: [UInt8], _ pieces: [(offset: Int, bytes: [UInt8])]) -> [UInt8] {
-  var bytes = bytes
-  for piece in pieces {
-    let end = piece.offset + piece.bytes.count
-    if end > bytes.count { bytes += [UInt8](repeating: 0, count: end - bytes.count) }
-    bytes.replaceSubrange(piece.offset..<end, with: piece.bytes)
-  }
-  return bytes
-}
-
 /// An error, if there is one.
 func error(_ body: () throws -> Void) -> AtomicWriteError? {
   do {

@@ -58,16 +58,25 @@ class Write:
 
 
 class Record:
-    """What was sent to a drive since its power came on."""
+    """What was sent to a drive since its power came on.
+
+    Writes land in the order in which they were sent. Commands on their way at the same time may also land the other way
+    round, which matters only where they overlap: `crossings` counts those, and a stream that has some cannot be judged.
+    """
 
     def __init__(self, base, unit, marks=None, whole_begin=0):
         """`marks` says what versions of plain pages the base holds; see Image. Writes that begin in the first `whole_begin`
         bytes are never torn, however long."""
         self.base, self.unit, self.marks, self.whole_begin = base, unit, marks or {}, whole_begin
         self.writes, self.loose, self.flushes = [], [], []
+        self.on_the_way, self.crossings = [], 0
 
     def add(self, offset, data, moment):
         write = Write(offset, data, moment)
+        self.on_the_way = [other for other in self.on_the_way if other.ended == NEVER]
+        self.crossings += any(other.offset < offset + len(data) and offset < other.offset + len(other.data)
+                              for other in self.on_the_way)
+        self.on_the_way.append(write)
         self.writes.append(write)
         self.loose.append(write)
         return write

