@@ -17,7 +17,12 @@ enum TracedTool {
   static let withoutRing = "io_uring_setup:error=ENOSYS"
 
   static func run(_ arguments: [String], injecting faults: [String] = []) throws -> Tool {
-    let options = ["-f", "-qq", "-e", "signal=none", "-o", "/dev/null"]
+    // It is stopped at the system calls that fail, and at no other one; strace sends no signals so.
+    let isKilled = faults.contains { $0.contains(":signal=") }
+    let calls = faults.compactMap { $0.split(separator: ":").first }.joined(separator: ",")
+    let options =
+      ["-f", "-qq", "-e", "signal=none", "-o", "/dev/null", "-e", "trace=" + calls]
+      + (isKilled ? [] : ["--seccomp-bpf"])
     return try Tool(
       program: "/usr/bin/strace",
       options + faults.flatMap { ["-e", "inject=" + $0] } + [Tool.path] + arguments

@@ -10,7 +10,7 @@ from direct_io import RWF_ATOMIC, RWF_NOWAIT, atomic_write, read_direct, write_d
 from layers import Crypt, Drive, Dropping, all_drives, kept_whole, kernel_name, members_of, members_take, stored
 import stacking
 
-PLACES = 10
+PLACES = 6
 FIELDS = ("unit_min", "unit_max", "max", "boundary")
 
 

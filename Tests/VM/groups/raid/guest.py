@@ -9,7 +9,7 @@ from layers import Namespace, array, linear, mirror, scsi_debug, striped
 KIB, MIB = 1024, 1 << 20
 # The last two are for those that take any multiple of a page.
 CHUNKS = [size * KIB for size in (16, 32, 64, 128, 24, 96)]
-FEW_CHUNKS = ("unequal", "blocks of 4 KiB")
+FEW_CHUNKS = ("unequal", "blocks of 4 KiB", "SCSI")
 SWEPT = ("whole raid0 chunk 24k", "whole raid1", "whole raid10 chunk 64k", "windows striped chunk 64k")
 KINDS = {"whole": 1, "windows": 2, "unequal": 3, "blocks of 4 KiB": 4}
 
