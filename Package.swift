@@ -151,6 +151,8 @@ let package = Package(
 // Tests/coverage counts the lines of the library, also where they are specialised for the command.
 // Tests are built and run faster without.
 if Context.environment["NVME_ATOMIC_COVERAGE"] != nil {
+  let untested = ["crash-explorer", "transaction-benchmark", "power-cut-writer"]
+  package.targets.removeAll { untested.contains($0.name) }
   let counted = ["NVMeAtomic", "LinuxIO", "nvme-atomic"]
   for target in package.targets where counted.contains(target.name) {
     target.swiftSettings?.append(
@@ -168,7 +170,7 @@ if Context.environment["NVME_ATOMIC_COVERAGE"] != nil {
 if Context.environment["NVME_ATOMIC_FUZZ"] != nil {
   let others = [
     "ClientTests", "SimulationTests", "CommandTests", "StyleTests", "crash-explorer",
-    "transaction-benchmark",
+    "transaction-benchmark", "power-cut-writer",
   ]
   package.targets.removeAll { others.contains($0.name) }
   for target in package.targets where target.type == .test { target.swiftSettings = brief }

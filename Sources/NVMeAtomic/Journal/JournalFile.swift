@@ -69,7 +69,7 @@ enum JournalFile {
       if [.noSpace, .diskQuotaExceeded, .fileTooLarge].contains(error) {
         throw .notWritten(FailureCause(error))
       }
-      throw openError(error, "a journal")
+      throw openError(error)
     }
   }
 
@@ -86,7 +86,7 @@ enum JournalFile {
       )
       if try descriptor.lock(RangeLock.journal, .exclusive) { return descriptor }
     } catch {
-      throw openError(error, "its journal")
+      throw openError(error)
     }
     throw .busy("somebody else has its journal open")
   }
@@ -101,37 +101,39 @@ enum JournalFile {
         [.readWrite, .direct]
       )
     } catch {
-      throw openError(error, "the journal")
+      throw openError(error)
     }
   }
 
-  static func openError(_ errno: Errno, _ path: String) -> AtomicWriteError {
+  /// What is said where a journal cannot be had, which has a path unless it is being made.
+  static func openError(_ errno: Errno, _ path: String? = nil) -> AtomicWriteError {
+    let journal = path.map { "its journal \($0)" } ?? "its journal"
     func target(_ code: ErrorCode, _ message: String, _ remedy: String) -> AtomicWriteError {
       .target(ProbeError(code: code, message: message, remedy: remedy))
     }
     return switch errno {
     case .noSuchFileOrDirectory, .notDirectory:
-      target(.notFound, "its journal \(path): no such directory", "name one that exists")
+      target(.notFound, "\(journal): no such directory", "name one that exists")
     case .fileExists:
       target(
         .conflict,
-        "something is there already where its journal would be: \(path)",
+        "something is there already where \(journal) would be",
         "remove that, or name another place by --journal"
       )
     case .permissionDenied, .notPermitted, .readOnlyFileSystem:
       target(
         .permission,
-        "its journal \(path): \(errno)",
+        "\(journal): \(errno)",
         "gain write access to it, or name another by --journal"
       )
     case .invalidArgument, .notSupportedOnSocket, .isDirectory:
       target(
         .unsupported,
-        "no journal can be at \(path): \(errno)",
+        "\(journal) cannot be there: \(errno)",
         "name one by --journal on a filesystem with O_TMPFILE and direct I/O"
       )
     case .tooManyOpenFiles, .tooManyOpenFilesInSystem: .noResources(.descriptor, SystemError(errno))
-    default: target(.io, "its journal \(path): \(errno)", "check the kernel log")
+    default: target(.io, "\(journal): \(errno)", "check the kernel log")
     }
   }
 }
