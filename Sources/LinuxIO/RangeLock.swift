@@ -17,6 +17,9 @@ package enum RangeLock {
   package static let publishing: Range<UInt64> = endOfData..<endOfData + 1
   /// Held, exclusively, by who keeps a journal for the file, and shared by whoever writes past one.
   package static let journal: Range<UInt64> = endOfData + 1..<endOfData + 2
+  /// Held, exclusively, by the description that a journal writes in place by. A write on its way
+  /// keeps that open when its program was killed, and so the lock: who comes next waits for both.
+  package static let placing: Range<UInt64> = endOfData + 2..<endOfData + 3
 }
 
 extension OwnedFileDescriptor {

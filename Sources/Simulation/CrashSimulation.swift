@@ -280,7 +280,8 @@ package struct CrashSimulation {
         log: SimulatedFileStorage(storage(drive, 1, witness), nil),
         target: SimulatedFileStorage(storage(drive, 2, witness), nil),
         geometry,
-        rules: rules
+        rules: rules,
+        pace: JournalPace { 0 }
       ) { _, _ in .host(.notSupported) }
     } catch {
       throw .source

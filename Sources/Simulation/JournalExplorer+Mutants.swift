@@ -11,6 +11,8 @@ extension JournalExplorer {
     case recoveryUnflushed = "journal-recovery-unflushed"
     /// Writes in place of two records are on their way at once.
     case unordered = "journal-unordered"
+    /// A record is put where another one's bytes are on their way in place.
+    case memoryReused = "journal-memory-reused"
     case checksumIgnored = "journal-checksum-ignored"
     case foreignReplayed = "journal-foreign-replayed"
     /// Neither laps nor numbers are looked at, of which one alone would do.
@@ -38,6 +40,7 @@ extension JournalExplorer {
       case .tailEarly: rules.flushesPlaces = false
       case .recoveryUnflushed: rules.flushesRecovery = false
       case .unordered: rules.keepsOrder = false
+      case .memoryReused: rules.sparesMemory = false
       case .checksumIgnored: rules.checksPayload = false
       case .foreignReplayed: rules.checksIdentity = false
       case .oldRecordsReplayed: (rules.checksLap, rules.checksSequence) = (false, false)

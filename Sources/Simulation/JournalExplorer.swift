@@ -8,6 +8,8 @@ import SystemPackage
 /// One seed decides everything.
 package struct JournalExplorer {
   private static let mostImages = 8
+  /// So that the log has room for more than there is memory for.
+  private static let longestRecordBytes: UInt64 = 7 * 512
 
   private let seed: UInt64
   private let mutant: Mutant?
@@ -31,7 +33,7 @@ package struct JournalExplorer {
     drive.hasVolatileCache = random.below(4) > 0
     drive.tearsCached = true
     let targetBlocks = 8
-    let journalBlocks = Int(7 + random.below(10))
+    let journalBlocks = Int(7 + random.below(16))
     let isRegion = random.below(2) == 0
     // Whatever these may be, there is a geometry.
     guard
@@ -196,6 +198,8 @@ package struct JournalExplorer {
       )
     }
     let seeds = (random.next(), random.next())
+    var times = SplitMix64(random.next())
+    let pace = JournalPace(beginsAlone: random.below(2) == 0) { times.next() }
     do throws(AtomicWriteError) {
       // SAFETY: the memory is lent for the call.
       return unsafe try JournalEngine(
@@ -203,7 +207,9 @@ package struct JournalExplorer {
         target: SimulatedFileStorage(storage(drives[0], seeds.1), file),
         layout.geometry,
         recordBytes: UInt64(512 * (2 + random.below(6))),
-        rules: layout.rules
+        longestBytes: Self.longestRecordBytes,
+        rules: layout.rules,
+        pace: pace
       ) { bytes, offset in
         guard let file else { return .host(.notSupported) }
         // SAFETY: as above.

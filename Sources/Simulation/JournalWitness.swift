@@ -235,7 +235,8 @@ struct JournalLayout: Sendable {
         log: ImageStorage(images[driveCount - 1]),
         target: ImageStorage(images[0]),
         geometry,
-        rules: rules
+        rules: rules,
+        pace: JournalPace { 0 }
       ) { bytes, offset in
         let start = Int(offset)
         // SAFETY: as above.

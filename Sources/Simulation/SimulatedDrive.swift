@@ -90,6 +90,16 @@ package final class SimulatedDrive {
     return number
   }
 
+  /// Takes the bytes of a write on its way once more, from the begin of memory; how many it has.
+  func takeAgain(_ number: UInt32, from memory: UnsafeRawBufferPointer) -> Int {
+    guard let place = writes.firstIndex(where: { $0.number == number }) else { return 0 }
+    let count = writes[place].bytes.count
+    // SAFETY: the memory is lent for the call, and the subscript checks its bounds.
+    let bytes = unsafe UnsafeRawBufferPointer(rebasing: memory[..<count])
+    unsafe writes[place].bytes.withUnsafeMutableBytes { unsafe $0.copyMemory(from: bytes) }
+    return count
+  }
+
   /// The command ends well: readers see it, and it lies over whatever ended before.
   func end(_ number: UInt32) {
     guard let place = writes.firstIndex(where: { $0.number == number }) else { return }

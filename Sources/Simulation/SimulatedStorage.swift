@@ -122,6 +122,7 @@ package import SystemPackage
     if failsOneOf > 0, random.below(failsOneOf) == 0 { return fail(operation, command) }
     switch command {
     case .write(let numbers):
+      takeAgain(operation, numbers)
       for number in numbers {
         drive.end(number)
         onStep()
@@ -137,6 +138,20 @@ package import SystemPackage
         .copyBytes(from: bytes)
     }
     told.append(StorageCompletion(token: operation.token, result: .complete))
+  }
+
+  /// A drive takes the bytes of a write from memory whenever it likes, be it at its end: whoever
+  /// has changed them meanwhile has written something else.
+  private func takeAgain(_ operation: StorageOperation, _ numbers: [UInt32]) {
+    var place = 0
+    for number in numbers {
+      // SAFETY: the operation's memory lives until it completes, and has as many bytes.
+      let rest = unsafe UnsafeRawBufferPointer(
+        start: operation.memory?.advanced(by: place),
+        count: Int(operation.byteCount) - place
+      )
+      place += unsafe drive.takeAgain(number, from: rest)
+    }
   }
 
   /// Nobody knows what of a failed command was done.

@@ -154,6 +154,12 @@ extension Failure {
           : "name the right one by --journal, or move away what is there; a copy that was made "
             + "while the journal was closed needs setfattr -x user.nvme-atomic \(target)"
       )
+    case .exposed(let path):
+      (
+        .refused, "the journal \(path) is another user's, or open to more users than the target",
+        "if it is known to be the target's, chown and chmod --reference=\(target) \(path); "
+          + "it may have what is not in place yet"
+      )
     case .indistinct(let clause):
       (
         .refused, "no journal can belong to it: \(clause)",

@@ -1,4 +1,5 @@
 import NVMeAtomic
+import SystemPackage
 
 /// Several writes, or one of any length, as one transaction.
 extension WriteCommand {
@@ -33,6 +34,7 @@ extension WriteCommand {
     _ report: TargetReport
   ) throws(Failure) -> TransactionReceipt {
     try InputFile.checkReadable(inputs)
+    try checkEnds()
     let open = try openTarget(report)
     if strict, let assumption = open.journalPromise?.assumptions.first {
       throw failure(.onlyAssumed(assumption))
@@ -50,6 +52,19 @@ extension WriteCommand {
       return receipt
     } catch {
       throw failure(error)
+    }
+  }
+
+  /// What can be refused before a journal is made for it.
+  private func checkEnds() throws(Failure) {
+    for (offset, input) in zip(offsets, inputs) {
+      guard input != "-", let status = try? FilePath(input).stat(), status.type == .regular else {
+        continue
+      }
+      let count = UInt64(clamping: status.size)
+      let end = offset.bytes.addingReportingOverflow(count)
+      try checkSize(end: end)
+      if count == 0 { throw failure(.refused(.empty)) }
     }
   }
 

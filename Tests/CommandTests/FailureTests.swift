@@ -120,6 +120,7 @@ import Testing
       (.missingFact(.remote(transport: "tcp")), .refused),
       (.outcomeUnknown(FailureCause(.ioError)), .io),
       (.shortWrite(writtenBytes: 0, requestedBytes: 1), .io), (.handleFailed, .io),
+      (.journal(.exposed("/j")), .refused),
       (.journal(.indistinct("it has no UUID")), .refused),
     ] as [(AtomicWriteError, ErrorCode)]
   )

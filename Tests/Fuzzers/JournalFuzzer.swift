@@ -63,6 +63,7 @@ enum JournalFuzzer {
         target: FuzzStorage(disk, isLog: false),
         geometry,
         recordBytes: recordBytes,
+        pace: JournalPace { 0 },
         writeTail: { bytes, offset in
           disk.place(Array(bytes), at: offset)
           return .bytes(bytes.count)
@@ -133,6 +134,7 @@ enum JournalFuzzer {
         target: FuzzStorage(disk, isLog: false),
         geometry,
         recordBytes: ranges > 3 ? 1024 : 4096,
+        pace: JournalPace { 0 },
         writeTail: { bytes, _ in .bytes(bytes.count) }
       )
     else { return nil }

@@ -1,5 +1,7 @@
 import Foundation
+import LinuxIO
 import NVMeAtomic
+import Synchronization
 import TestSupport
 import Testing
 
@@ -101,5 +103,36 @@ struct HostJournalBusyTests {
       #expect(try file.recover()?.wasInUse == false)
       #expect(try file.contents == expected, "\(way)")
     }
+  }
+}
+
+extension HostJournalBusyTests {
+  /// A program that was killed may have writes on their way in place, which keep the description
+  /// open that they go by, and its lock: they would land over what comes next.
+  @Test(arguments: JournalledFile.filesystems)
+  func whoComesNextWaitsForWritesOfAProgramThatWasKilled(on filesystem: String) throws {
+    let file = try JournalledFile(8192, on: filesystem)
+    var left: OwnedFileDescriptor? = try OwnedFileDescriptor(
+      opening: file.path,
+      [.readWrite, .direct]
+    )
+    #expect(try left?.lock(RangeLock.placing, .exclusive) == true)
+    let opened = Atomic(false)
+    let finished = DispatchSemaphore(value: 0)
+    let path = file.path
+    Thread.detachNewThread {
+      defer { finished.signal() }
+      guard let recovered = try? TargetJournal.recover(Probe().report(on: path)) else { return }
+      opened.store(!recovered.wasInUse, ordering: .relaxed)
+    }
+    #expect(finished.wait(timeout: .now() + .milliseconds(300)) == .timedOut)
+    left = nil
+    finished.wait()
+    let isOpen = opened.load(ordering: .relaxed)
+    #expect(isOpen)
+    // The lock goes with whoever has closed it.
+    try file.target().close()
+    let next = try OwnedFileDescriptor(opening: file.path, [.readWrite, .direct])
+    #expect(try next.lock(RangeLock.placing, .exclusive))
   }
 }

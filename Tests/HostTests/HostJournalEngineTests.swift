@@ -35,6 +35,7 @@ struct HostJournalEngineTests {
         log: RingOrCallStorage(log.route, depth: 1),
         target: RingOrCallStorage(place.route, depth: 64),
         geometry,
+        pace: JournalPace { 0 },
         writeTail: { bytes, _ in .bytes(bytes.count) }
       )
     }

@@ -38,16 +38,34 @@ extension JournalEngine where Storage: ~Copyable {
     }
   }
 
+  /// Has room in memory for a record, that of what was written in place before.
+  mutating func makeRoom(byteCount: Int) throws(JournalProblem) {
+    if byteCount > (fillsBoth ? 2 : 1) * halfBytes - halfFilled {
+      if pace.isOver, pace.mayChange { try settle() } else { try turn() }
+      if pace.isOver { pace.endWindow() }
+    }
+    if isIdle { (half, fillsBoth) = (0, pace.isAlone) }
+  }
+
+  /// Whether no record waits, nor is any on its way in place.
+  private var isIdle: Bool {
+    waiting.isEmpty && sentCount == placing.count && freeTokens.count == expected.count
+  }
+
   /// Begins to write in place what waits, once the other half's writes have ended, and goes on in
-  /// that half.
+  /// that half; or writes both in place, and goes on with both.
   mutating func turn() throws(JournalProblem) {
     if rules.keepsOrder { try finish() }
     placing.removeSubrange(..<sentCount)
     sentCount = 0
     addNewest()
     waiting.removeAll(keepingCapacity: true)
-    half = half == 0 ? halfBytes : 0
     halfFilled = 0
+    if fillsBoth {
+      if rules.sparesMemory { try finish() } else { try send() }
+      return
+    }
+    half = half == 0 ? halfBytes : 0
     try send()
   }
 

@@ -5,8 +5,9 @@ import SystemPackage
 /// target; they may lie on the same device.
 ///
 /// A transaction is written to the log and flushed, then it is done; then it is written in place,
-/// while the next one is on its way to the log. When the log is full, what was written in place is
-/// flushed, and the log begins anew: its next lap. One owner, one transaction at a time.
+/// together with others, and while the next one is on its way to the log where that takes less
+/// time (``JournalPace``). When the log is full, what was written in place is flushed, and the log
+/// begins anew: its next lap. One owner, one transaction at a time.
 @safe package struct JournalEngine<Storage: AtomicStorage & ~Copyable>: ~Copyable {
   /// Writes what no direct write can: the last bytes of a file, which end within a granule.
   package typealias TailWriter = (UnsafeRawBufferPointer, UInt64) -> StorageResult
@@ -23,6 +24,9 @@ import SystemPackage
   /// Where the half begins that is filled, and how much of it has records.
   var half = 0
   var halfFilled = 0
+  /// Whether both are filled, as one: nothing is on its way in place then.
+  var fillsBoth = false
+  var pace: JournalPace
   /// What the records of this half are to write in place, in their order.
   var waiting: [JournalPlacement] = []
   /// What is on its way in place, or about to be: none over another.
@@ -56,7 +60,9 @@ import SystemPackage
   ///   - target: Writes in place.
   ///   - geometry: Where the journal lies.
   ///   - recordBytes: As much as a record may have, and about half of the memory that is used.
+  ///   - longestBytes: As much as any record of this journal has, whoever wrote it.
   ///   - rules: What keeps the promises.
+  ///   - pace: When records are written in place.
   ///   - writeTail: Writes bytes that end within a granule.
   /// - Throws: ``AtomicWriteError/noResources(_:_:)``.
   package init(
@@ -64,17 +70,21 @@ import SystemPackage
     target: consuming Storage,
     _ geometry: JournalGeometry,
     recordBytes: UInt64 = JournalGeometry.longestRecordBytes,
+    longestBytes: UInt64 = JournalGeometry.longestRecordBytes,
     rules: JournalRules = JournalRules(),
+    pace: JournalPace,
     writeTail: @escaping TailWriter
   ) throws(AtomicWriteError) {
-    let most = min(recordBytes, JournalGeometry.longestRecordBytes, geometry.logBytes)
-    // Recovery reads records whole, whoever wrote them.
-    let longest = min(JournalGeometry.longestRecordBytes, geometry.logBytes)
+    let most = min(recordBytes, longestBytes, geometry.logBytes)
+    // Recovery reads records whole.
+    let longest = min(longestBytes, geometry.logBytes)
     let half = max(most, (longest + 1) / 2, 2 * geometry.blockBytes)
     halfBytes = geometry.roundedToBlock(Int(half))
     memory = try AlignedBuffer(reserving: 2 * halfBytes)
     self.geometry = geometry
     self.rules = rules
+    self.pace = pace
+    self.pace.windowBytes = 4 * UInt64(halfBytes)
     // SAFETY: it is lent memory for each call.
     unsafe self.writeTail = writeTail
     superblock = JournalSuperblock(identity: .random, geometry: geometry)
@@ -118,22 +128,34 @@ import SystemPackage
   ) throws(JournalProblem) {
     if let failure { throw failure.asStopped }
     precondition(isOpen)
-    let byteCount = cut(ranges)
-    if byteCount == 0 { return }
-    guard byteCount <= geometry.logBytes else {
-      throw .exceeds(byteCount: byteCount, limitBytes: geometry.logBytes)
-    }
+    let recordsBytes = try checkedByteCount(ranges)
+    if recordsBytes == 0 { return }
+    pace.beginCommit()
     do throws(JournalProblem) {
-      if byteCount > geometry.logEnd - position { try beginLap(isClean: false) }
+      if recordsBytes > geometry.logEnd - position { try beginLap(isClean: false) }
       if superblock.isClean { try writeSuperblocks { $0.isClean = false } }
-      if recordEnds.count > 1 { try settle() }
-      if recordEnds.count == 1, recordBytes(0) > halfBytes - halfFilled { try turn() }
+      if recordEnds.count == 1 {
+        try makeRoom(byteCount: recordBytes(0))
+      } else {
+        try settle()
+        fillsBoth = false
+      }
     } catch {
       // Nothing of this one is in the log.
       throw error.asStopped
     }
     // SAFETY: what `fill` stores to is lent to it for the call.
     if recordEnds.count == 1 { unsafe try commitOne(fill) } else { unsafe try commitMany(fill) }
+  }
+
+  /// What the records of a transaction will have, which is not begun.
+  ///
+  /// - Throws: ``JournalProblem/exceeds(byteCount:limitBytes:)`` where the log has no room for it.
+  @discardableResult
+  mutating func checkedByteCount(_ ranges: [Range<UInt64>]) throws(JournalProblem) -> UInt64 {
+    let byteCount = cut(ranges)
+    if byteCount <= geometry.logBytes { return byteCount }
+    throw .exceeds(byteCount: byteCount, limitBytes: geometry.logBytes)
   }
 
   /// A transaction of one record: it is written in place together with those before and after it.
@@ -148,6 +170,7 @@ import SystemPackage
     wait(for: 0, record, at: start)
     halfFilled += record.byteCount
     do throws(JournalProblem) { try send() } catch { failure = error }
+    pace.endCommit(byteCount: record.byteCount)
   }
 
   /// A transaction of several records: none is written in place before all are on stable storage.

@@ -31,9 +31,7 @@ enum JournalFile {
       throw .readFailed(FailureCause(error))
     }
     guard isPrivate else {
-      throw .journal(
-        .foreign("\(path) is another user's, or open to more users than the target")
-      )
+      throw .journal(.exposed(path))
     }
     return journal
   }

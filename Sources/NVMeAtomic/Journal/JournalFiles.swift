@@ -1,10 +1,12 @@
 import LinuxIO
+import Synchronization
 import SystemPackage
 
 /// The descriptors of a target.
 final class JournalTarget: Sendable, MarkedFile {
-  /// Opened for direct I/O, a block device exclusively.
+  /// Opened for direct I/O, a block device exclusively; of a file it holds ``RangeLock/placing``.
   let direct: OwnedFileDescriptor
+  private let isSettled = Atomic(false)
   /// The same file by way of the page cache, for bytes that end within a granule; it holds the
   /// lock, which goes with it at once, whatever a ring still keeps open.
   let cached: OwnedFileDescriptor
@@ -17,7 +19,11 @@ final class JournalTarget: Sendable, MarkedFile {
   deinit {
     // A process that another thread starts has this descriptor too until it runs its program.
     cached.unlock(RangeLock.journal)
+    if isSettled.load(ordering: .relaxed) { direct.unlock(RangeLock.placing) }
   }
+
+  /// No write in place is on its way any more, nor will be: nobody has to wait for a ring to go.
+  func settle() { isSettled.store(true, ordering: .relaxed) }
 
   func writeMark(_ text: String) throws(Errno) { try cached.setMark(text) }
   func eraseMark() throws(Errno) { try cached.removeMark() }
@@ -92,11 +98,16 @@ final class JournalFiles: Sendable {
   }
 
   /// What of a file needs no more space, as far as one look at all of it tells.
-  func allocated(_ sizeBytes: UInt64) -> ByteRanges {
+  ///
+  /// - Throws: ``AtomicWriteError/busy(_:)`` for one that nobody may write to just now.
+  func allocated(_ sizeBytes: UInt64) throws(AtomicWriteError) -> ByteRanges {
     var ranges = ByteRanges()
-    if deviceBytes == nil, (try? target.direct.isAllocated(byteCount: sizeBytes)) == true {
-      ranges.insert(0..<sizeBytes)
-    }
+    guard deviceBytes == nil, sizeBytes > 0,
+      (try? target.direct.isAllocated(byteCount: sizeBytes)) == true
+    else { return ranges }
+    // It needs none, and is refused for other reasons.
+    try reserve([0..<1], &ranges)
+    ranges.insert(0..<sizeBytes)
     return ranges
   }
 

@@ -241,8 +241,13 @@ extension JournalFiles {
   func engine(
     _ geometry: JournalGeometry
   ) throws(AtomicWriteError) -> JournalEngine<RingOrCallStorage> {
+    let limit = HostProcess.fileSizeLimitBytes
+    let end = geometry.startBytes + geometry.lengthBytes
+    if region == nil, end > limit {
+      throw .refused(.exceedsFileSizeLimit(endBytes: end, limitBytes: limit))
+    }
     // SAFETY: the bytes are lent for the call.
-    unsafe try JournalEngine(
+    return unsafe try JournalEngine(
       log: RingOrCallStorage(
         byCalls: OperationRoute(descriptor: logDescriptor, writeFlags: [])
       ),
@@ -251,6 +256,7 @@ extension JournalFiles {
         depth: 64
       ),
       geometry,
+      pace: JournalPace { HostProcess.monotonicNanoseconds },
       // SAFETY: as above.
       writeTail: { [self] bytes, offset in unsafe writeTail(bytes, offset) }
     )

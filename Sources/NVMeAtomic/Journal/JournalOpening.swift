@@ -45,7 +45,10 @@ struct JournalOpening {
     locks: Bool
   ) throws(AtomicWriteError) {
     let cached = try TargetOpening.reopen(target, report)
-    if locks { try Self.lock(cached, report) }
+    if locks {
+      try Self.lock(cached, report)
+      if report.kind == .file { try Self.waitForPlaces(target, report) }
+    }
     if report.kind != .file { try TargetOpening.checkStack(of: target, report, .journal) }
     if report.kind == .file {
       name = try JournalTargetName.file(target)
@@ -76,6 +79,26 @@ struct JournalOpening {
     }
     if !isFree { throw .busy("somebody else has it open for writing by this library") }
   }
+
+  /// Waits for writes in place of a program that was killed: they would land over what recovery and
+  /// whoever comes after it write. A block device is held exclusively for as long.
+  private static func waitForPlaces(
+    _ descriptor: borrowing OwnedFileDescriptor,
+    _ report: TargetReport
+  ) throws(AtomicWriteError) {
+    for _ in 0..<mostWaits {
+      let isFree = try TargetOpening.openErrors(report) { () throws(Errno) in
+        try descriptor.lock(RangeLock.placing, .exclusive)
+      }
+      if isFree { return }
+      if HostProcess.stopSignal != 0 { break }
+      HostProcess.pause(milliseconds: 2)
+    }
+    throw .busy("writes of a program that was ended are still on their way to it; try again later")
+  }
+
+  /// A minute: longer than a drive takes for anything but failing.
+  private static let mostWaits = 30_000
 
   /// Holds a block device by what the system calls it, which all of its nodes share.
   private static func claim(_ name: String) throws(AtomicWriteError) -> NameClaim {
@@ -139,11 +162,7 @@ struct JournalOpening {
     }
     let path = try path(place)
     if let found = try find(path) {
-      do throws(AtomicWriteError) {
-        return try open(found, nil, journalPath: path)
-      } catch .journal(.unplaced(let cause)) where purpose == .write {
-        throw .journal(.stopped(cause))
-      }
+      return try open(found, nil, journalPath: path)
     }
     // A device has no mark that would tell of one that is not there just now.
     if mark.mark != nil || !isFile { throw .journal(.missing(path)) }

@@ -23,6 +23,9 @@ public enum JournalFailure: Hashable, Sendable {
   case missing(String)
   /// What is there is no journal, that of another target, or one that was left behind; a clause.
   case foreign(String)
+  /// Somebody else than the target's users could have written to what is there, by its owner or its
+  /// permissions.
+  case exposed(String)
   /// Nothing that stays the same tells the target from others, so that no journal could be its
   /// own; a clause.
   case indistinct(String)

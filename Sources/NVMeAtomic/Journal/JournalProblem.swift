@@ -47,6 +47,8 @@ package struct JournalRules: Hashable, Sendable {
   package var flushesRecovery = true
   /// A record's writes in place have ended before those of the next one begin.
   package var keepsOrder = true
+  /// Memory that is on its way in place is not filled with other records.
+  package var sparesMemory = true
   /// The payload's checksum is looked at.
   package var checksPayload = true
   /// Records of other journals are none.

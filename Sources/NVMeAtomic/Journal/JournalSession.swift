@@ -57,7 +57,7 @@ final class JournalSession: Sendable {
       recordBytes: min(JournalGeometry.longestRecordBytes, geometry.logBytes)
     )
     let size = try files.sizeBytes()
-    state = Locked(State(engine: engine, sizeBytes: size, reserved: files.allocated(size)))
+    state = Locked(State(engine: engine, sizeBytes: size, reserved: try files.allocated(size)))
   }
 
   deinit {
@@ -131,6 +131,7 @@ final class JournalSession: Sendable {
       if let last = units.last, last.upperBound > end {
         units[units.count - 1] = last.lowerBound..<end
       }
+      try checkFits(units, &state.engine)
       try files.reserve(units, &state.reserved)
       // What lies around the ranges in their granules is read from the target.
       if units != staged.all { try Self.settle(&state.engine) }
@@ -159,6 +160,7 @@ final class JournalSession: Sendable {
     _ fill: (UnsafeMutableRawBufferPointer, Int, Int) -> Void
   ) throws(AtomicWriteError) {
     try state.withLock { state throws(AtomicWriteError) in
+      try checkFits(ranges, &state.engine)
       try files.reserve(ranges, &state.reserved)
       do throws(JournalProblem) {
         // SAFETY: the memory is lent for the call.
@@ -168,6 +170,21 @@ final class JournalSession: Sendable {
       } catch {
         throw Self.error(error)
       }
+    }
+  }
+
+  /// Whether the journal has room for a transaction, before space is set aside for it in place.
+  private func checkFits(
+    _ ranges: [Range<UInt64>],
+    _ engine: inout JournalEngine<RingOrCallStorage>
+  ) throws(AtomicWriteError) {
+    // Short ones always fit, but for the shortest journals.
+    let byteCount = ranges.reduce(0) { $0 + UInt64($1.count) }
+    if byteCount <= queue.longestBytes / 2 { return }
+    do throws(JournalProblem) {
+      try engine.checkedByteCount(ranges)
+    } catch {
+      throw Self.error(error)
     }
   }
 
@@ -368,6 +385,7 @@ final class JournalSession: Sendable {
   /// The same; the journal is clean then, and the target free for others.
   func close() throws(AtomicWriteError) {
     try checkpoint()
+    files.target.settle()
   }
 
   private static func settle(
@@ -377,23 +395,6 @@ final class JournalSession: Sendable {
       try engine.settle()
     } catch {
       throw Self.error(error.asStopped)
-    }
-  }
-
-  /// What a problem of the journal means for whoever wants to write.
-  static func error(_ problem: JournalProblem) -> AtomicWriteError {
-    switch problem {
-    case .notFound: .journal(.foreign("there is no journal"))
-    case .version(let version):
-      .journal(.foreign("it was made by a later version of this program: its format is \(version)"))
-    case .corrupt(let clause): .journal(.corrupt(clause))
-    case .foreign(let clause): .journal(.foreign(clause))
-    case .exceeds(let count, let limit): .journal(.exceeds(byteCount: count, limitBytes: limit))
-    case .source: .readFailed(FailureCause(.ioError))
-    case .read(let result): .readFailed(AtomicTarget.cause(result))
-    case .log(let result): .outcomeUnknown(AtomicTarget.cause(result))
-    case .place(let result), .flush(let result): .journal(.unplaced(AtomicTarget.cause(result)))
-    case .stopped(let result): .journal(.stopped(AtomicTarget.cause(result)))
     }
   }
 }
