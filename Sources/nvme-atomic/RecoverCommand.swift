@@ -50,7 +50,11 @@ struct RecoverCommand: ParsableCommand {
       } catch {
         throw Failure(error, target: target, path: .journal)
       }
-      try Terminal.printReport(json ? document(found).rendered : text(found), of: target)
+      try Terminal.printReport(
+        json ? document(found).rendered : text(found),
+        of: target,
+        hasWritten: !dryRun && found?.wasInUse == true
+      )
     } catch {
       if json { Terminal.print(error.document(format: Self.format).rendered) }
       Terminal.printError(error.line)

@@ -10,15 +10,26 @@ enum Terminal {
   }
 
   /// What was done, which nobody would know of otherwise.
-  static func printReport(_ text: String, of target: String) throws(Failure) {
+  ///
+  /// - Parameters:
+  ///   - text: All of it.
+  ///   - target: What it is about.
+  ///   - hasWritten: Whether that has changed.
+  /// - Throws: A ``Failure`` where nobody can read it.
+  static func printReport(
+    _ text: String,
+    of target: String,
+    hasWritten: Bool = true
+  ) throws(Failure) {
     guard let error = write(text + "\n") else { return }
+    let again = "run it again with a standard output that works"
     throw Failure(
       target: target,
       code: .io,
-      message: "the report of what was written could not be printed: \(error)",
-      remedy:
-        "the writes are done; read them back, or run it again with a standard output that works",
-      outcome: .unknown
+      message: (hasWritten ? "the report of what was written" : "the report")
+        + " could not be printed: \(error)",
+      remedy: hasWritten ? "the writes are done; read them back, or \(again)" : again,
+      outcome: hasWritten ? .unknown : .notWritten
     )
   }
 

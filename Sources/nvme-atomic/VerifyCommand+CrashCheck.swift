@@ -17,19 +17,40 @@ extension VerifyCrashCommand {
     var summary = CrashCheckSummary(target: target, log: log)
     try checkBoot(log, &summary)
     noteLog(log, &summary)
+    if log.header.plan.path == .journal, report.kind == .file {
+      // Nothing of a later run is brought in place by the log of an earlier one.
+      var before = summary
+      try read(report, log, &before)
+      try checkRun(before, onlyLater: true)
+    }
     guard try recover(report, log.header, &summary) else {
       return try end(summary)
     }
     noteSize(report, log.header, &summary)
     try read(report, log, &summary)
     try checkRun(summary)
+    noteNothing(&summary)
     return try end(summary)
+  }
+
+  /// Where nothing had to be durable, there may be nothing that could be torn.
+  private func noteNothing(_ summary: inout CrashCheckSummary) {
+    guard !summary.log.header.plan.isDurable, summary.result.whole == 0 else { return }
+    summary.findings.append(
+      CrashFinding(
+        "nothing-left",
+        .inconclusive,
+        "Nothing of what was written is there, and nothing had to be.",
+        remedy: "let the workload run for longer, or with --durable each"
+      )
+    )
   }
 
   private func end(_ summary: CrashCheckSummary) throws(Failure) -> ExitCode? {
     let text = json ? summary.document.rendered : summary.text
+    let hasWritten = (summary.recovered ?? 0) > 0
+    try Terminal.printReport(text, of: summary.target, hasWritten: hasWritten)
     if let line = summary.inconclusiveLine { Terminal.printError(line) }
-    try Terminal.printReport(text, of: summary.target)
     switch summary.verdict {
     case .whole: return nil
     case .damaged: return ExitStatus.no
@@ -278,8 +299,7 @@ extension VerifyCrashCommand {
   ) {
     if plan.path == .plain { return summary.findings.append(.plain) }
     if plan.controls == 0 { return summary.findings.append(.noControl) }
-    let isOneCommand =
-      plan.controlIsOneCommand(limits) && (file.map(plan.controlIsInOnePiece(ofFile:)) ?? true)
+    let isOneCommand = plan.controlIsOneCommand(limits, file: file)
     if !isOneCommand { summary.findings.append(.controlOfSeveralCommands) }
     if summary.isComplete, summary.result.controlsTorn == 0 {
       let size = ByteText(UInt64(plan.controlBytes))
@@ -299,8 +319,10 @@ extension VerifyCrashCommand {
   private func noteAhead(_ log: CrashLog, _ summary: inout CrashCheckSummary) {
     guard summary.result.ahead > 0 else { return }
     let count = summary.result.ahead
+    // What was on its way through the network is little beside what has come.
+    let isOnItsWay = log.header.isSent && count <= log.total / 16
     summary.findings.append(
-      log.header.isSent
+      isOnItsWay
         ? CrashFinding(
           "log-behind",
           .info,
@@ -309,15 +331,21 @@ extension VerifyCrashCommand {
         : CrashFinding(
           "log-behind",
           .inconclusive,
-          "The log has lost its last \(count) lines or more.",
-          remedy: "keep it on a drive that keeps what it was told to flush, or use tcp:HOST:PORT"
+          "The log lacks its last \(count) lines or more: what they acknowledged may be lost.",
+          remedy: log.header.isSent
+            ? "give the whole log; let the workload run for longer, to a peer that keeps up"
+            : "keep it on a drive that keeps what it was told to flush, or use tcp:HOST:PORT"
         )
     )
   }
 
-  /// Whether anything at all is of the run.
-  private func checkRun(_ summary: CrashCheckSummary) throws(Failure) {
+  /// Whether anything at all is of the run; or only that nothing is of a later one.
+  private func checkRun(
+    _ summary: CrashCheckSummary,
+    onlyLater: Bool = false
+  ) throws(Failure) {
     let (result, run) = (summary.result, summary.log.header.plan.run)
+    if onlyLater, result.otherRun ?? 0 <= run { return }
     guard let other = result.otherRun, other > run || result.ownBlocks == 0 else {
       // A drive of that identity that has nothing has lost it.
       guard result.ownBlocks == 0, summary.log.header.identity == nil, summary.log.total > 0
@@ -329,10 +357,15 @@ extension VerifyCrashCommand {
     }
     // Blocks of an earlier run are what the drive has lost all of this one over.
     if other < run, summary.log.header.identity != nil, summary.log.total > 0 { return }
-    throw refusal(
+    // Only a run that had nothing in place yet is noticed after its journal was recovered.
+    let recovered = summary.recovered ?? 0
+    var failure = refusal(
       "its blocks are of run \(String(other, radix: 16)), and the log is of run "
-        + String(run, radix: 16),
+        + String(run, radix: 16)
+        + (recovered > 0 ? "; \(recovered) transactions of its journal are in place now" : ""),
       "give the log of the last workload that wrote to it"
     )
+    if recovered > 0 { failure.outcome = .unknown }
+    throw failure
   }
 }

@@ -8,21 +8,11 @@ extension VerifyCrashCommand {
   func runListener(_ port: UInt16) throws(Failure) -> ExitCode? {
     ProgramStart.noteStopSignals()
     guard let path = log else { return nil }
-    let byteCount: UInt64
+    var byteCount: UInt64 = 0
     do throws(CrashLogReceiver.Problem) {
-      byteCount = try receive(port, path)
+      try receive(port, path, &byteCount)
     } catch {
-      switch error {
-      case .file(let error): throw logFailure(path, Errno(rawValue: error.code))
-      case .port(let error):
-        throw Failure(
-          target: "port \(port)",
-          code: .io,
-          message: "\(error)",
-          remedy: "choose another port by --listen",
-          outcome: .notWritten
-        )
-      }
+      throw listenFailure(error, port, path, byteCount)
     }
     guard byteCount > 0 else {
       throw Failure(
@@ -43,14 +33,46 @@ extension VerifyCrashCommand {
     return nil
   }
 
+  /// What has come before is kept.
+  private func listenFailure(
+    _ problem: CrashLogReceiver.Problem,
+    _ port: UInt16,
+    _ path: String,
+    _ byteCount: UInt64
+  ) -> Failure {
+    var failure: Failure
+    switch problem {
+    case .file(let error): failure = logFailure(path, Errno(rawValue: error.code))
+    case .port(let error):
+      failure = Failure(
+        target: "port \(port)",
+        code: .io,
+        message: "\(error)",
+        remedy: "choose another port by --listen",
+        outcome: .notWritten
+      )
+    }
+    if byteCount > 0 {
+      failure.message += ", after \(byteCount) bytes, which are kept"
+      failure.outcome = .unknown
+    }
+    return failure
+  }
+
   private func receive(
     _ port: UInt16,
-    _ path: String
-  ) throws(CrashLogReceiver.Problem) -> UInt64 {
+    _ path: String,
+    _ byteCount: inout UInt64
+  ) throws(CrashLogReceiver.Problem) {
     var receiver = try CrashLogReceiver(port: port, path: path)
     if !json { Terminal.print("listening on port \(port) for \(path)".printable) }
     defer { receiver.discardEmpty() }
-    try receiver.run()
-    return receiver.byteCount
+    do throws(CrashLogReceiver.Problem) {
+      try receiver.run()
+      byteCount = receiver.byteCount
+    } catch {
+      byteCount = receiver.byteCount
+      throw error
+    }
   }
 }

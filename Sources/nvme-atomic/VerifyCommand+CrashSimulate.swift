@@ -15,7 +15,11 @@ extension VerifyCrashCommand {
       seed: seed,
       outcomes: CrashSimulation.paths.map { simulation.run($0) }
     )
-    try Terminal.printReport(json ? summary.document.rendered : summary.text, of: "simulation")
+    try Terminal.printReport(
+      json ? summary.document.rendered : summary.text,
+      of: "simulation",
+      hasWritten: false
+    )
     return summary.exitCode == .success ? nil : summary.exitCode
   }
 

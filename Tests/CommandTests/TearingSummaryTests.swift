@@ -53,7 +53,7 @@ import Testing
   /// Everything that can be said of a size.
   private static let torn = result([
     part(4096, .path, yes),
-    part(16384, .path, .unknown(.placement), split: nil, torn: 3) {
+    part(16384, .path, yes, split: nil, torn: 3) {
       ($0.count.damaged, $0.count.foreign, $0.count.stale, $0.count.leftTorn) = (1, 0, 0, 2)
       $0.evidence = [
         TearingEvidence(

@@ -112,10 +112,14 @@ package struct CrashCheck {
       seen[Int(slot)] = 0
       result.blank += 1
     case .whole(let stamp) where stamp.sequence == 0 && slot == 0:
-      // The mark, in place of which there were zeros on stable storage before the run.
+      // The mark, in place of which there were zeros on stable storage before the first operation.
       seen[0] = 0
       result.ownBlocks += 1
-      add(.lost, 0, "what had made it blank is not there", nil)
+      if acknowledged.contains(where: { $0 > 0 }) {
+        add(.lost, 0, "what had made it blank is not there", nil)
+      } else {
+        result.blank += 1
+      }
     case .whole(let stamp):
       note(stamp)
       guard belongs(stamp, slot) else {

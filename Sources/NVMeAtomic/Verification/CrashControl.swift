@@ -42,26 +42,71 @@ struct CrashControl: ~Copyable {
 
 extension CrashPlan {
   /// Whether each write of the control is one command to one drive, on a target with such limits.
-  package func controlIsOneCommand(_ limits: TargetLimits) -> Bool {
-    TearingPlan.oneCommand(limits, path).map { UInt64(controlBytes) <= $0 } ?? false
+  /// What is not known makes it several.
+  ///
+  /// - Parameters:
+  ///   - limits: The target's.
+  ///   - file: The file that is the target; what was written is there by now. `nil` for a block
+  ///     device.
+  /// - Returns: Whether that is known.
+  package func controlIsOneCommand(_ limits: TargetLimits, file: String? = nil) -> Bool {
+    guard let most = TearingPlan.oneCommand(limits, path), UInt64(controlBytes) <= most else {
+      return false
+    }
+    return (0..<controls).allSatisfy { control in
+      let offset = offset(ofControl: control)
+      guard let place = file == nil ? offset : Self.place(offset, controlBytes, ofFile: file ?? "")
+      else { return false }
+      // Commands of our own are cut by nobody.
+      if path == .passthrough { return true }
+      guard let start = limits.startBytes else { return false }
+      return Self.isOneCommand(start.addingOrMax(place), UInt64(controlBytes), limits.queue)
+    }
+  }
+
+  /// `block/blk-merge.c:get_max_io_size` cuts at lines of `chunk_sectors`, and what is as long as a
+  /// command can be at edges of physical blocks, if it does not begin at one.
+  private static func isOneCommand(
+    _ start: UInt64,
+    _ length: UInt64,
+    _ queue: QueueLimits
+  ) -> Bool {
+    guard let chunk = queue.chunkSectors, let physical = queue.physicalBlockSize, physical > 0,
+      let kilobytes = queue.maxSectorsKB
+    else { return false }
+    if let lines = AtomicBoundary(sizeBytes: chunk.multipliedOrMax(by: 512)),
+      !lines.contains(startBytes: start, lengthBytes: length)
+    {
+      return false
+    }
+    let limit = kilobytes.multipliedOrMax(by: 1024)
+    let isAligned = start % physical == 0 && length <= limit / physical * physical
+    return isAligned || limit - length >= physical
   }
 
   /// Whether each place of the control lies in one piece of a file, so that its writes need not be
-  /// several commands. What was written is there by now.
+  /// several commands.
   package func controlIsInOnePiece(ofFile path: String) -> Bool {
     (0..<controls).allSatisfy { control in
-      let offset = offset(ofControl: control)
-      guard
-        let map = try? LiveMachine().extents(
-          of: path,
-          offsetBytes: offset,
-          lengthBytes: UInt64(controlBytes),
-          countsWholeFile: false
-        )
-      else { return false }
-      let mapping = FileMapping(map, offsetBytes: offset, lengthBytes: UInt64(controlBytes))
-      return mapping.coveringExtent?.flags.isSubset(of: .plain) ?? false
+      Self.place(offset(ofControl: control), controlBytes, ofFile: path) != nil
     }
+  }
+
+  /// Where a range of a file that lies in one piece lies in what the filesystem is on.
+  private static func place(_ offset: UInt64, _ length: Int, ofFile path: String) -> UInt64? {
+    guard
+      let map = try? LiveMachine().extents(
+        of: path,
+        offsetBytes: offset,
+        lengthBytes: UInt64(length),
+        countsWholeFile: false
+      )
+    else { return nil }
+    let mapping = FileMapping(map, offsetBytes: offset, lengthBytes: UInt64(length))
+    guard let extent = mapping.coveringExtent, extent.flags.isSubset(of: .plain) else {
+      return nil
+    }
+    return extent.physicalBytes + (offset - extent.logicalBytes)
   }
 
   private static let longestControlBytes: UInt64 = 1 << 20

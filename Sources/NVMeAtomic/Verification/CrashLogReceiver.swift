@@ -97,9 +97,8 @@ package struct CrashLogReceiver: ~Copyable {
     var buffer = [UInt8](repeating: 0, count: 4096)
     while HostProcess.stopSignal == 0 {
       let time: Int32 = candidates.isEmpty ? 200 : 20
-      if let connection = try accept(listener, waitingMilliseconds: time),
-        candidates.count < mostCandidates
-      {
+      if let connection = try accept(listener, waitingMilliseconds: time) {
+        if candidates.count == mostCandidates { candidates.removeFirst() }
         candidates.append(Candidate(connection))
       }
       var waiting: [Candidate] = []
@@ -117,7 +116,7 @@ package struct CrashLogReceiver: ~Copyable {
     return nil
   }
 
-  /// More than that have lost their way.
+  /// More than that have lost their way, those first that have come first.
   private static let mostCandidates = 64
 
   private static func accept(

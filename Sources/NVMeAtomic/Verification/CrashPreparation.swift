@@ -5,15 +5,18 @@ import SystemPackage
 struct CrashPreparation {
   private let plan: CrashPlan
   private let target: AtomicTarget
+  /// Begins the log; whether that was done.
+  private let beginLog: () -> Bool
   /// Whether something was written, if only the mark.
   private var hasWritten = false
 
-  init(_ plan: CrashPlan, _ target: AtomicTarget) {
+  init(_ plan: CrashPlan, _ target: AtomicTarget, beginLog: @escaping () -> Bool) {
     self.plan = plan
     self.target = target
+    self.beginLog = beginLog
   }
 
-  /// Whether it came to its end; a signal may come first.
+  /// Whether it came to its end; a signal may come first, and the log may not be taken.
   ///
   /// - Throws: What writing does. Only an outcome that is unknown says that something was written.
   mutating func run(_ progress: (CrashRun.Progress) -> Void) throws(AtomicWriteError) -> Bool {
@@ -52,9 +55,9 @@ struct CrashPreparation {
     if case .notWritten(let cause) = error { cause } else { FailureCause(.ioError) }
   }
 
-  /// From before anything else is written until all of it is blank, durably, the first slot says
-  /// whose run has begun: by the log of an earlier one, blank slots would be operations that the
-  /// drive has lost, and a control that is torn would show something.
+  /// From before anything else is written until all of it is blank, durably, and the log has begun,
+  /// the first slot says whose run has begun: by the log of an earlier one, blank slots would be
+  /// operations that the drive has lost, and a control that is torn would show something.
   private mutating func run(_ goesOn: (UInt64) -> Bool) throws(AtomicWriteError) -> Bool {
     var mark = try AlignedBuffer(reserving: plan.slotBytes)
     // SAFETY: the bytes are lent for the call.
@@ -73,6 +76,7 @@ struct CrashPreparation {
         try commit(&transaction, zeros, slots)
         if !goesOn(UInt64(slots.count)) { return false }
       }
+      guard beginLog() else { return false }
       try commit(&transaction, zeros, 0..<1)
       try target.checkpoint()
     case .kernel, .passthrough, .plain:
@@ -86,6 +90,7 @@ struct CrashPreparation {
         if !goesOn(1) { return false }
       }
       try flush(&writer)
+      guard beginLog() else { return false }
       try write(&writer, zeros, 0)
       try flush(&writer)
     }

@@ -76,8 +76,8 @@ package struct CrashRun: Sendable {
     case running(operations: UInt64, nanoseconds: UInt64)
   }
 
-  /// Makes all slots blank and durable, writes the log's header, and then writes until the count,
-  /// the time, a signal or a failure ends it, or the power is cut.
+  /// Makes all slots blank and durable, with the log's header at the end of that, and then writes
+  /// until the count, the time, a signal or a failure ends it, or the power is cut.
   ///
   /// - Parameters:
   ///   - header: The first line of the log.
@@ -91,9 +91,13 @@ package struct CrashRun: Sendable {
     var result = CrashRunResult()
     do throws(AtomicWriteError) {
       result.hasWritten = true
-      var preparation = CrashPreparation(plan, target)
+      var logFailure: SystemError?
+      var preparation = CrashPreparation(plan, target) {
+        logFailure = append(header.line + "\n")
+        return logFailure == nil
+      }
       guard try preparation.run(progress) else {
-        result.isInterrupted = true
+        (result.logFailure, result.isInterrupted) = (logFailure, logFailure == nil)
         return result
       }
     } catch {
@@ -101,7 +105,6 @@ package struct CrashRun: Sendable {
       result.failure = (error, plan.offsetBytes)
       return result
     }
-    guard append(header.line + "\n", &result) else { return result }
     write(&result, progress)
     do throws(AtomicWriteError) {
       try target.close()
@@ -111,19 +114,19 @@ package struct CrashRun: Sendable {
     result.isInterrupted = HostProcess.stopSignal != 0
     // What failed was on its way, as when the drive alone has lost its power.
     if result.failure == nil {
-      _ = append(CrashLogLine.ended(result.operations).text(plan.run), &result)
+      result.logFailure =
+        result.logFailure ?? append(CrashLogLine.ended(result.operations).text(plan.run))
     }
     return result
   }
 
-  private func append(_ text: String, _ result: inout CrashRunResult) -> Bool {
-    if result.logFailure != nil { return false }
+  /// Why the log does not take it; `nil` where it has.
+  private func append(_ text: String) -> SystemError? {
     do throws(Errno) {
       try log.append(text)
-      return true
+      return nil
     } catch {
-      result.logFailure = SystemError(error)
-      return false
+      return SystemError(error)
     }
   }
 

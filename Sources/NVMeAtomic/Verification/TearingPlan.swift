@@ -86,8 +86,8 @@ package struct TearingPlan: Hashable, Sendable {
     return .refused(path == .plain ? .noDirectIO : .kernelOffersNone)
   }
 
-  /// `block/blk-merge.c` cuts at `max_sectors_kb` and `max_segments`; commands of our own are cut
-  /// by nobody, and refused beyond MDTS and what the driver takes.
+  /// `block/blk-merge.c` cuts at `max_sectors_kb`, `max_segments` and lines of `chunk_sectors`;
+  /// commands of our own are cut by nobody, and refused beyond MDTS and what the driver takes.
   static func oneCommand(_ limits: TargetLimits, _ path: WritePath) -> UInt64? {
     guard let segments = limits.queue.maxSegments else { return nil }
     let scattered = min(segments, mostPages).multipliedOrMax(by: pageBytes)
@@ -99,7 +99,9 @@ package struct TearingPlan: Hashable, Sendable {
     // Each layer of a stack may cut.
     guard limits.stack.map(\.isOneOpaqueDisk) ?? true, let kilobytes = limits.queue.maxSectorsKB
     else { return nil }
-    return min(kilobytes.multipliedOrMax(by: 1024), scattered).powerOfTwoFloor
+    let chunk = (limits.queue.chunkSectors ?? 0).multipliedOrMax(by: 512)
+    return min(kilobytes.multipliedOrMax(by: 1024), scattered, chunk > 0 ? chunk : .max)
+      .powerOfTwoFloor
   }
 
   // MARK: Within the limits

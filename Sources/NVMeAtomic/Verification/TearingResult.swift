@@ -16,6 +16,8 @@ public struct TearingCount: Hashable, Sendable {
   public var torn: UInt64 = 0
   /// Reads of blocks that no write left so: torn inside a block, or damaged.
   public var damaged: UInt64 = 0
+  /// Those of them that no write was on its way with.
+  public var damagedAlone: UInt64 = 0
   /// Reads of blocks that belong elsewhere, or that somebody else wrote.
   public var foreign: UInt64 = 0
   /// Those of them that no write was on its way with.
@@ -44,6 +46,7 @@ public struct TearingCount: Hashable, Sendable {
     sawNew += other.sawNew
     torn += other.torn
     damaged += other.damaged
+    damagedAlone += other.damagedAlone
     foreign += other.foreign
     foreignAlone += other.foreignAlone
     stale += other.stale
@@ -218,10 +221,9 @@ extension TearingResult {
       let others = other == 0 ? "" : "; \(other) saw other data than were written there"
       return (.notPromised, "nobody promises readers untorn data here, and \(seen) torn\(others)")
     }
-    if let unknown = path.first(where: { !$0.step.isPromised && !$0.step.isNotPromised }) {
-      let size = ByteText(unknown.step.sizeBytes)
-      return (.inconclusive, "whether readers are promised untorn data at \(size) is not known")
-    }
+    let doubts = path.filter { !$0.step.isNotPromised }
+      .sorted { $0.count.bad > $1.count.bad }.compactMap(Self.doubt)
+    if let doubt = doubts.first { return (.inconclusive, doubt) }
     return controlVerdict(path.filter(\.step.isPromised))
   }
 
@@ -241,15 +243,28 @@ extension TearingResult {
         return "\(foreign) reads of \(what) saw what was not written there: by the drive's "
           + "mistake, or by somebody else who writes there"
       }
-      guard step.kind == .path, !step.isNotPromised, count.bad > 0 else { continue }
-      let doubt =
-        !step.isPromised
-        ? "; whether that is promised is not known"
-        : step.readMayBeSplit == false ? "" : "; the reads may have been split"
+      if count.damagedAlone > 0 {
+        return "\(count.damagedAlone) reads of \(what) saw what nobody wrote, while nobody wrote"
+      }
+      guard step.kind == .path, step.isPromised, count.bad > 0 else { continue }
+      // What was left torn was so for any reader.
+      guard step.readMayBeSplit == false || count.leftTorn > 0 else { continue }
       return "\(count.torn + count.damaged) reads saw torn \(what), within the limits, and "
-        + "\(count.leftTorn) ranges were left torn\(doubt)"
+        + "\(count.leftTorn) ranges were left torn"
     }
     return nil
+  }
+
+  /// Torn data where whole ones are not known to be promised, or reads to be one command.
+  private static func doubt(_ part: Part) -> String? {
+    let (step, count) = (part.step, part.count)
+    let size = ByteText(step.sizeBytes)
+    let seen =
+      count.bad == 0 ? "" : "; \(count.bad) reads or ranges of \(size) were seen torn"
+    if !step.isPromised {
+      return "whether readers are promised untorn data at \(size) is not known\(seen)"
+    }
+    return count.bad == 0 ? nil : "the reads may have been several commands each\(seen)"
   }
 
   /// None was seen torn: that says something only where others were, under the same load.

@@ -224,6 +224,7 @@ struct TearingWorker<Access: TearingAccess & ~Copyable>: ~Copyable {
     case .blank, .wrong: kind = .foreign
     }
     count.count(kind)
+    if kind == .damaged, found.overlaps == 0 { count.damagedAlone += 1 }
     if kind == .foreign, found.overlaps == 0 { count.foreignAlone += 1 }
     if kind == .stale, found.overlaps == 0 { count.staleAlone += 1 }
     shared.add(

@@ -111,6 +111,7 @@ struct CrashCheckSummary {
     let found: [String] = CrashCheck.Kind.allCases.filter { count($0) > 0 }.map { kind in
       "\(count(kind)) \(kind.rawValue)"
     }
-    return found.isEmpty ? "none torn, none lost" : found.joined(separator: ", ")
+    let nothing = log.header.plan.isDurable ? "none torn, none lost" : "none torn"
+    return found.isEmpty ? nothing : found.joined(separator: ", ")
   }
 }

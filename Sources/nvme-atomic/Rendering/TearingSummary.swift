@@ -184,6 +184,7 @@ struct TearingSummary {
       "saw_new": .number(count.sawNew),
       "torn": .number(count.torn),
       "damaged": .number(count.damaged),
+      "damaged_alone": .number(count.damagedAlone),
       "foreign": .number(count.foreign),
       "foreign_alone": .number(count.foreignAlone),
       "stale": .number(count.stale),

@@ -124,8 +124,11 @@ import Testing
     let split = Dictionary(
       uniqueKeysWithValues: plan.steps.map { ($0.sizeBytes, $0.readMayBeSplit) }
     )
-    #expect(split[8192] == .some(false) && split[16384] == .some(true))
-    #expect(split[512 * Self.kib] == .some(nil))
+    // Nothing longer is one command.
+    #expect(plan.oneCommandBytes == 8192 && Self.sizes(plan, .oneCommand) == [])
+    #expect(split[8192] == .some(false) && split[16384] == nil)
+    let longer = plan.steps.filter { $0.kind == .severalCommands }
+    #expect(!longer.isEmpty && longer.allSatisfy { $0.readMayBeSplit == nil })
   }
 
   /// Longer writes are read in pieces of half a command, which nothing cuts wherever they begin.

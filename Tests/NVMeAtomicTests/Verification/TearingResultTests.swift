@@ -87,14 +87,32 @@ import Testing
     ] as [@Sendable (inout TearingCount) -> Void]
   )
   func oneBadReadWithinTheLimitsIsTorn(change: @Sendable (inout TearingCount) -> Void) {
-    for promise in [Self.yes, Self.unknown, Self.doubtful] {
-      let parts = [
-        Self.part(.path, Self.yes), Self.part(.path, promise, change), Self.control(50),
-      ]
-      var result = Self.result()
-      result.parts = parts
-      #expect(result.conclusion == .torn, "\(promise)")
+    let bad = Self.part(.path, Self.yes, change)
+    #expect(Self.result(Self.part(.path, Self.yes), bad, Self.control(50)).conclusion == .torn)
+  }
+
+  /// Where untorn data are not known to be promised, or reads to be one command, torn ones are no
+  /// broken promise, nor is one of others kept by that.
+  @Test(arguments: [(unknown, false), (doubtful, false), (yes, true), (yes, nil)])
+  func tornDataInDoubtAreInconclusive(promise: PathVerdict, split: Bool?) {
+    for change: (inout TearingCount) -> Void in [{ $0.torn = 1 }, { $0.damaged = 1 }] {
+      let bad = Self.part(.path, promise, split: split, change)
+      let result = Self.result(Self.part(.path, Self.yes), bad, Self.control(50))
+      #expect(result.conclusion == .inconclusive)
+      #expect(result.because.contains("1 reads or ranges of 16 KiB were seen torn"))
     }
+    // What is left torn is so for any reader.
+    let left = Self.part(.path, promise, split: split) { $0.leftTorn = 1 }
+    let conclusion = Self.result(left, Self.control(50)).conclusion
+    #expect(conclusion == (promise == Self.yes ? .torn : .inconclusive))
+  }
+
+  /// By the drive's mistake, or somebody else's: no path gives anybody that right.
+  @Test(arguments: [yes, no, unknown, nil] as [PathVerdict?])
+  func dataThatNobodyWroteAreNobodysRight(promise: PathVerdict?) {
+    let kind: TearingStep.Kind = promise == nil ? .severalCommands : .path
+    let bad = Self.part(kind, promise) { ($0.damaged, $0.damagedAlone) = (1, 1) }
+    #expect(Self.result(Self.part(.path, Self.no), bad).conclusion == .torn)
   }
 
   @Test func whatNobodyPromisesIsNoFailureAndNoYes() {
