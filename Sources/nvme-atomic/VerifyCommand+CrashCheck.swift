@@ -319,8 +319,8 @@ extension VerifyCrashCommand {
   private func noteAhead(_ log: CrashLog, _ summary: inout CrashCheckSummary) {
     guard summary.result.ahead > 0 else { return }
     let count = summary.result.ahead
-    // What was on its way through the network is little beside what has come.
-    let isOnItsWay = log.header.isSent && count <= log.total / 16
+    // What was on its way through the network is little, or little beside what has come.
+    let isOnItsWay = log.header.isSent && count <= max(16, log.total / 16)
     summary.findings.append(
       isOnItsWay
         ? CrashFinding(
