@@ -65,6 +65,20 @@ int nvmeatomic_reserve_memory(uint64_t bytes) {
   return 0;
 }
 
+int nvmeatomic_map_memory(uint64_t bytes, uint64_t alignment, void **memory) {
+  if (bytes > UINT64_MAX - alignment) return -ENOMEM;
+  char *all = mmap(NULL, bytes + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                   -1, 0);
+  if (all == MAP_FAILED) return -errno;
+  uint64_t before = -(uintptr_t)all & (alignment - 1);
+  if (before > 0) munmap(all, before);
+  munmap(all + before + bytes, alignment - before);
+  *memory = all + before;
+  return 0;
+}
+
+void nvmeatomic_unmap_memory(void *memory, uint64_t bytes) { munmap(memory, bytes); }
+
 int nvmeatomic_has_descriptors(int count) {
   int opened[32], number = 0, status = 0;
   while (number < count && number < 32) {

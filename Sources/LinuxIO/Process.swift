@@ -76,6 +76,32 @@ public enum HostProcess {
     _ = try kernelValue(nvmeatomic_reserve_memory(byteCount))
   }
 
+  /// Zeroed memory, which is taken from the machine page by page as it is touched.
+  ///
+  /// The corresponding call is `mmap(2)`.
+  ///
+  /// - Parameters:
+  ///   - byteCount: A multiple of the alignment.
+  ///   - alignmentBytes: Of where it begins: a power of two, and a multiple of the page.
+  /// - Returns: Memory for ``unmapMemory(_:byteCount:)``.
+  /// - Throws: `Errno.noMemory`, by address space; the machine's memory is not looked at.
+  package static func mapMemory(
+    byteCount: UInt64,
+    alignmentBytes: UInt64
+  ) throws(Errno) -> UnsafeMutableRawPointer {
+    var memory: UnsafeMutableRawPointer?
+    // SAFETY: the call stores a pointer where it succeeds.
+    _ = unsafe try kernelValue(nvmeatomic_map_memory(byteCount, alignmentBytes, &memory))
+    guard let memory = unsafe memory else { throw .noMemory }
+    return unsafe memory
+  }
+
+  /// Gives it back.
+  package static func unmapMemory(_ memory: UnsafeMutableRawPointer, byteCount: UInt64) {
+    // SAFETY: the caller owns it.
+    unsafe nvmeatomic_unmap_memory(memory, byteCount)
+  }
+
   /// Whether so many descriptors, 32 at most, can be opened. The corresponding call is `fcntl(2)`.
   package static func checkDescriptors(count: Int32) throws(Errno) {
     _ = try kernelValue(nvmeatomic_has_descriptors(count))

@@ -208,6 +208,7 @@ package struct JournalExplorer {
         layout.geometry,
         recordBytes: UInt64(512 * (2 + random.below(6))),
         longestBytes: Self.longestRecordBytes,
+        memoryBytes: random.below(2) * layout.geometry.logBytes,
         rules: layout.rules,
         pace: pace
       ) { bytes, offset in

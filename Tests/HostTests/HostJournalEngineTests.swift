@@ -1,7 +1,8 @@
 import Foundation
 import LinuxIO
-import NVMeAtomic
 import Testing
+
+@testable import NVMeAtomic
 
 /// What only the engine can be brought to, on files.
 @Suite(.serialized, .enabled(if: HostRig.isPresent, "no host rig here: run Tests/run"))
@@ -24,7 +25,10 @@ struct HostJournalEngineTests {
 
     deinit { for path in [journal, target] { try? FileManager.default.removeItem(atPath: path) } }
 
-    func engine() throws -> JournalEngine<RingOrCallStorage> {
+    func engine(
+      memoryBytes: UInt64 = JournalGeometry.usualMemoryBytes,
+      clock: @escaping () -> UInt64 = { 0 }
+    ) throws -> JournalEngine<RingOrCallStorage> {
       let geometry = try #require(
         JournalGeometry(lengthBytes: UInt64(journalBytes), granuleBytes: 4096)
       )
@@ -35,7 +39,8 @@ struct HostJournalEngineTests {
         log: RingOrCallStorage(log.route, depth: 1),
         target: RingOrCallStorage(place.route, depth: 64),
         geometry,
-        pace: JournalPace { 0 },
+        memoryBytes: memoryBytes,
+        pace: JournalPace(clock: clock),
         writeTail: { bytes, _ in .bytes(bytes.count) }
       )
     }
@@ -88,5 +93,34 @@ struct HostJournalEngineTests {
     let found = try again.recover { _ throws(JournalProblem) in }
     #expect(found.transactions == 0, "\(found)")
     #expect(try HostRig.contents(files.target).allSatisfy { $0 == 0 })
+  }
+
+  /// Where the log has less room than memory, and where it has more.
+  @Test(arguments: [true, false], [8 << 20, JournalGeometry.usualMemoryBytes])
+  func theFasterWayOfPlacingIsFound(aloneIsFaster: Bool, memoryBytes: UInt64) throws {
+    final class Clock { var now: UInt64 = 1 }
+    let (files, clock) = (try Files(), Clock())
+    var engine = try files.engine(memoryBytes: memoryBytes) { clock.now }
+    try engine.format(engine.superblock)
+    var ways: [Bool] = []
+    // Six windows of a lap each, at most.
+    for number in 0..<6 * 128 {
+      let way = engine.pace.isAlone
+      ways.append(way)
+      let start = UInt64(number * 7 % 64) << 17
+      try engine.commit([start..<start + (128 << 10)]) { memory, _, _ in
+        memory.initializeMemory(as: UInt8.self, repeating: UInt8(truncatingIfNeeded: number))
+        clock.now += way == aloneIsFaster ? 1000 : 2000
+      }
+    }
+    #expect(ways.contains(true) && ways.contains(false))
+    #expect(engine.pace.isAlone == aloneIsFaster && !engine.pace.mayChange)
+    try engine.close()
+    let target = try HostRig.contents(files.target)
+    for place in 0..<64 {
+      let newest = (0..<6 * 128).last { $0 * 7 % 64 == place } ?? 0
+      let block = target[place << 17..<(place + 1) << 17]
+      #expect(block.allSatisfy { $0 == UInt8(truncatingIfNeeded: newest) })
+    }
   }
 }

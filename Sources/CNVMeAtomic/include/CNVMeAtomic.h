@@ -343,6 +343,10 @@ const char *nvmeatomic_argument(int place);
 int nvmeatomic_pipe(int ends[2]);
 /* Whether so much memory could be had, by address space and what the machine has: 0 or -errno. */
 int nvmeatomic_reserve_memory(uint64_t bytes);
+/* Zeroed memory that is taken from the machine where it is touched; both multiples of the page, the
+   alignment a power of two: 0 or -errno. */
+int nvmeatomic_map_memory(uint64_t bytes, uint64_t alignment, void **memory);
+void nvmeatomic_unmap_memory(void *memory, uint64_t bytes);
 /* Whether so many descriptors, 32 at most, could be opened: 0 or -errno. */
 int nvmeatomic_has_descriptors(int count);
 /* RLIMIT_FSIZE in bytes, UINT64_MAX for none. */

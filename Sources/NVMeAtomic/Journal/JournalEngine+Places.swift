@@ -40,12 +40,18 @@ extension JournalEngine where Storage: ~Copyable {
 
   /// Has room in memory for a record, that of what was written in place before.
   mutating func makeRoom(byteCount: Int) throws(JournalProblem) {
-    if byteCount > (fillsBoth ? 2 : 1) * halfBytes - halfFilled {
-      if pace.isOver, pace.mayChange { try settle() } else { try turn() }
-      if pace.isOver { pace.endWindow() }
+    let isFull = byteCount > (fillsBoth ? 2 * halfBytes : besideBytes) - halfFilled
+    // Each lap ends with the longest flush: short ones are timed as a whole.
+    let isEnd = isLogShort ? position == geometry.logStart : isFull || isIdle
+    if isFull {
+      if pace.isOver, isEnd, pace.mayChange { try settle() } else { try turn() }
     }
+    if pace.isOver, isEnd { pace.endWindow() }
     if isIdle { (half, fillsBoth) = (0, pace.isAlone) }
   }
+
+  /// Whether memory has room for a whole lap.
+  private var isLogShort: Bool { geometry.logBytes <= 2 * UInt64(halfBytes) }
 
   /// Whether no record waits, nor is any on its way in place.
   private var isIdle: Bool {
@@ -69,11 +75,28 @@ extension JournalEngine where Storage: ~Copyable {
     try send()
   }
 
-  /// Of writes to one place only the newest counts, so that none lies over another.
+  /// In ascending order, which spares a disk ways and lets it take neighbours together. Of writes
+  /// to one place only the newest counts, so that none lies over another.
   private mutating func addNewest() {
-    if waiting.count == 1 || !rules.keepsOrder { return placing += waiting }
+    if !rules.keepsOrder { return placing += waiting }
+    // Newer ones lie behind older ones in memory.
+    waiting.sort { ($0.offsetBytes, $0.place) < ($1.offsetBytes, $1.place) }
+    var first = 0
+    while first < waiting.count {
+      var (last, end) = (first + 1, waiting[first].range.upperBound)
+      while last < waiting.count, waiting[last].offsetBytes < end {
+        end = max(end, waiting[last].range.upperBound)
+        last += 1
+      }
+      if last - first == 1 { placing.append(waiting[first]) } else { addNewest(first..<last) }
+      first = last
+    }
+  }
+
+  /// Those that lie over each other.
+  private mutating func addNewest(_ numbers: Range<Int>) {
     var covered = ByteRanges()
-    for placement in waiting.reversed() {
+    for placement in waiting[numbers].sorted(by: { $0.place > $1.place }) {
       for (range, isCovered) in covered.pieces(of: placement.range) where !isCovered {
         placing.append(placement.part(range))
       }

@@ -11,7 +11,7 @@ extension JournalEngine where Storage: ~Copyable {
       var from = 0
       while from < range.count {
         let header = JournalRecord.headerBytes(pieces: pieces.count - first + 1, geometry)
-        let room = (halfBytes - header - payload) & ~(Int(geometry.granuleBytes) - 1)
+        let room = (longestRecord - header - payload) & ~(Int(geometry.granuleBytes) - 1)
         if room <= 0 {
           total += endRecord(&first, &payload)
           continue

@@ -21,6 +21,11 @@ import SystemPackage
   /// Records lie one after the other in one half; those of the other one are on their way in place.
   var memory: AlignedBuffer
   let halfBytes: Int
+  /// So much of one half is filled before its turn, as those of a last half, before the log begins
+  /// anew, have nothing beside them.
+  let besideBytes: Int
+  /// As much as one record has, header and all.
+  let longestRecord: Int
   /// Where the half begins that is filled, and how much of it has records.
   var half = 0
   var halfFilled = 0
@@ -59,8 +64,10 @@ import SystemPackage
   ///   - log: Writes to the journal.
   ///   - target: Writes in place.
   ///   - geometry: Where the journal lies.
-  ///   - recordBytes: As much as a record may have, and about half of the memory that is used.
+  ///   - recordBytes: As much as a record may have.
   ///   - longestBytes: As much as any record of this journal has, whoever wrote it.
+  ///   - memoryBytes: Records wait in so much memory, or as much as the log has room for, before
+  ///     they are written in place; never less than twice a record.
   ///   - rules: What keeps the promises.
   ///   - pace: When records are written in place.
   ///   - writeTail: Writes bytes that end within a granule.
@@ -71,6 +78,7 @@ import SystemPackage
     _ geometry: JournalGeometry,
     recordBytes: UInt64 = JournalGeometry.longestRecordBytes,
     longestBytes: UInt64 = JournalGeometry.longestRecordBytes,
+    memoryBytes: UInt64 = JournalGeometry.usualMemoryBytes,
     rules: JournalRules = JournalRules(),
     pace: JournalPace,
     writeTail: @escaping TailWriter
@@ -78,13 +86,17 @@ import SystemPackage
     let most = min(recordBytes, longestBytes, geometry.logBytes)
     // Recovery reads records whole.
     let longest = min(longestBytes, geometry.logBytes)
-    let half = max(most, (longest + 1) / 2, 2 * geometry.blockBytes)
+    let record = max(most, (longest + 1) / 2, 2 * geometry.blockBytes)
+    longestRecord = geometry.roundedToBlock(Int(record))
+    let half = max(record, min(memoryBytes, geometry.logBytes) / 2)
     halfBytes = geometry.roundedToBlock(Int(half))
     memory = try AlignedBuffer(reserving: 2 * halfBytes)
     self.geometry = geometry
     self.rules = rules
     self.pace = pace
-    self.pace.windowBytes = 4 * UInt64(halfBytes)
+    besideBytes = max(longestRecord, min(halfBytes, Int(geometry.logBytes / 4)))
+    // Filled twice, but for what the last record of each has no room for.
+    self.pace.windowBytes = UInt64(2 * max(halfBytes, 2 * longestRecord) - longestRecord)
     // SAFETY: it is lent memory for each call.
     unsafe self.writeTail = writeTail
     superblock = JournalSuperblock(identity: .random, geometry: geometry)

@@ -14,6 +14,9 @@ package struct JournalGeometry: Hashable, Sendable {
   package static let usualBlockBytes: UInt64 = 4096
   /// As much as one record may have, header and all.
   package static let longestRecordBytes: UInt64 = 4 << 20
+  /// Records wait in so much memory at most before they are written in place: the more of them,
+  /// the closer together they lie in the target.
+  package static let usualMemoryBytes: UInt64 = 32 << 20
 
   /// Divides a journal.
   ///

@@ -1,7 +1,7 @@
 import LinuxIO
 import SystemPackage
 
-/// The log as recovery reads it: in pieces as large as the memory.
+/// The log as recovery reads it, in pieces that any record fits into.
 extension JournalEngine where Storage: ~Copyable {
   /// Finds the records that count, and holds what follows them against them.
   mutating func scanLog(_ scan: inout JournalScan) throws(JournalProblem) {
@@ -32,7 +32,7 @@ extension JournalEngine where Storage: ~Copyable {
   ) throws(JournalProblem) -> (JournalBytes, JournalRecord)? {
     let block = try view(position, Int(geometry.blockBytes), &window)
     guard let count = JournalRecord.headerBytes(at: block, geometry),
-      count <= 2 * halfBytes, UInt64(count) <= geometry.logEnd - position
+      count <= 2 * longestRecord, UInt64(count) <= geometry.logEnd - position
     else { return nil }
     let header = try view(position, count, &window)
     return JournalRecord(decoding: header, geometry).map { (header, $0) }
@@ -45,7 +45,7 @@ extension JournalEngine where Storage: ~Copyable {
     _ window: inout JournalWindow
   ) throws(JournalProblem) -> Bool {
     guard UInt64(record.byteCount) <= geometry.logEnd - position,
-      record.byteCount <= 2 * halfBytes, record.pieces(of: header, geometry) != nil
+      record.byteCount <= 2 * longestRecord, record.pieces(of: header, geometry) != nil
     else { return false }
     if !rules.checksPayload { return true }
     let all = try view(position, record.byteCount, &window)
@@ -61,7 +61,7 @@ extension JournalEngine where Storage: ~Copyable {
     // A clean journal has nothing at all; one look at the begin of its log is enough.
     let end =
       superblock.isClean
-      ? min(geometry.logEnd, position + UInt64(2 * halfBytes)) : geometry.logEnd
+      ? min(geometry.logEnd, position + UInt64(2 * longestRecord)) : geometry.logEnd
     while position < end {
       let start = try view(position, block, &window)
       if JournalRecord.headerBytes(at: start, geometry) != nil,
@@ -80,7 +80,7 @@ extension JournalEngine where Storage: ~Copyable {
     }
   }
 
-  /// Bytes of the log in memory, read in as large pieces as there is room for.
+  /// Bytes of the log in memory, read in pieces.
   private mutating func view(
     _ position: UInt64,
     _ byteCount: Int,
@@ -89,7 +89,7 @@ extension JournalEngine where Storage: ~Copyable {
     if position < window.position
       || position + UInt64(byteCount) > window.position + UInt64(window.byteCount)
     {
-      let count = Int(min(UInt64(2 * halfBytes), geometry.logEnd - position))
+      let count = Int(min(UInt64(2 * longestRecord), geometry.logEnd - position))
       _ = try readLog(position, count)
       window = JournalWindow(position: position, byteCount: count)
     }

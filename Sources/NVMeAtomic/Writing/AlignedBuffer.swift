@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 import SystemPackage
 
 /// Memory that `O_DIRECT` accepts: page-aligned, owned, freed with its owner.
@@ -52,7 +53,7 @@ import SystemPackage
   deinit {
     if let region { return region.giveBack(piece) }
     // SAFETY: allocated in init, and nobody else has it.
-    unsafe PageMemory.free(base)
+    unsafe PageMemory.free(base, byteCount)
   }
 
   /// Lends the bytes for reading.
@@ -94,7 +95,7 @@ import SystemPackage
 
   deinit {
     // SAFETY: the last piece is back: each keeps the region alive.
-    if let base = unsafe memory.baseAddress { unsafe PageMemory.free(base) }
+    if let base = unsafe memory.baseAddress { unsafe PageMemory.free(base, memory.count) }
   }
 
   var bytes: UnsafeMutableRawBufferPointer { unsafe memory }
@@ -117,10 +118,29 @@ import SystemPackage
 enum PageMemory {
   /// As much as the largest page of any architecture: `stx_dio_mem_align` is never more.
   private static let alignmentBytes = 65_536
+  /// From here on memory is taken from the machine as it is touched: of a long one often a part is.
+  private static let mappedBytes = 4 << 20
 
-  /// The corresponding call is `posix_memalign(3)`.
+  private static func mappedCount(_ byteCount: Int) -> UInt64? {
+    guard byteCount >= mappedBytes else { return nil }
+    let mask = UInt64(alignmentBytes - 1)
+    return (UInt64(byteCount) + mask) & ~mask
+  }
+
+  /// The corresponding calls are `posix_memalign(3)` and `mmap(2)`.
   static func allocate(_ byteCount: Int) throws(AtomicWriteError) -> UnsafeMutableRawPointer {
     precondition(byteCount >= 0)
+    if let count = mappedCount(byteCount) {
+      do throws(Errno) {
+        // SAFETY: so many bytes are mapped, all zero.
+        return unsafe try HostProcess.mapMemory(
+          byteCount: count,
+          alignmentBytes: UInt64(alignmentBytes)
+        )
+      } catch {
+        throw .noResources(.memory, SystemError(error))
+      }
+    }
     let count = max(byteCount, 1)
     var memory: UnsafeMutableRawPointer?
     // SAFETY: the call stores memory of that size where it succeeds, which is initialised at once.
@@ -132,9 +152,13 @@ enum PageMemory {
     return unsafe memory
   }
 
-  /// Frees what was allocated here.
-  static func free(_ memory: UnsafeMutableRawPointer) {
-    // SAFETY: the caller owns it.
-    unsafe Glibc.free(memory)
+  /// Frees what was allocated here, of that length.
+  static func free(_ memory: UnsafeMutableRawPointer, _ byteCount: Int) {
+    // SAFETY: the caller owns it, and it is of that length.
+    if let count = mappedCount(byteCount) {
+      unsafe HostProcess.unmapMemory(memory, byteCount: count)
+    } else {
+      unsafe Glibc.free(memory)
+    }
   }
 }
