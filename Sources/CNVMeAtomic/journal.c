@@ -108,8 +108,9 @@ int nvmeatomic_is_as_private(int descriptor, int other) {
   return (mine.st_mode & 0666 & ~allowed) == 0;
 }
 
-int nvmeatomic_open_journal(const char *path) {
-  int descriptor = open(path, O_RDWR | O_DIRECT | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+int nvmeatomic_open_journal(const char *path, bool only_reads) {
+  int access = only_reads ? O_RDONLY : O_RDWR;
+  int descriptor = open(path, access | O_DIRECT | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
   return descriptor < 0 ? -errno : descriptor;
 }
 

@@ -117,9 +117,9 @@ extension OwnedFileDescriptor {
   /// Opens a journal for direct reads and writes; a symbolic link is none.
   ///
   /// The corresponding system call is `open(2)` with `O_NOFOLLOW`.
-  package init(openingJournal path: String) throws(Errno) {
+  package init(openingJournal path: String, onlyReads: Bool) throws(Errno) {
     // SAFETY: the string is NUL-terminated and outlives the call.
-    self.init(adopting: try kernelValue(unsafe nvmeatomic_open_journal(path)))
+    self.init(adopting: try kernelValue(unsafe nvmeatomic_open_journal(path, onlyReads)))
   }
 
   /// Holds a name, which no other process can hold meanwhile, as long as the descriptor is open.

@@ -46,7 +46,7 @@ extension Failure {
   /// it anyway.
   static func remedyOfLoad(_ error: AtomicWriteError) -> String? {
     guard case .notWritten(let cause) = error else { return nil }
-    return cause.isFull ? "free some space" : "check the kernel log"
+    return cause.remedy
   }
 
   private static func words(
@@ -93,7 +93,7 @@ extension Failure {
     case .notWritten(let cause):
       (
         cause.code, "\(cause.who) refused the write: \(cause)",
-        "nothing was written; \(cause.isFull ? "free some space" : "check the kernel log")"
+        "nothing was written; \(cause.remedy)"
       )
     case .outcomeUnknown(let cause):
       (cause.code, "the write failed: \(cause)", readBack)
@@ -185,13 +185,12 @@ extension Failure {
     case .unplaced(let cause):
       (
         cause.code, "what was committed is safe in the journal, and not in place: \(cause)",
-        "\(cause.isFull ? "free some space" : "check the kernel log"), then \(recover)"
+        "\(cause.remedy), then \(recover)"
       )
     case .stopped(let cause):
       (
         cause.code, "an earlier transaction has failed: \(cause)",
-        "this one was not written; "
-          + "\(cause.isFull ? "free some space" : "check the kernel log"), then \(recover)"
+        "this one was not written; \(cause.remedy), then \(recover)"
       )
     case .overlapsRegion(let offset, let length):
       (
@@ -240,10 +239,13 @@ extension FailureCause {
     if case .device = self { .deviceStatus } else { .io }
   }
 
-  /// Whether space is what is missing.
-  fileprivate var isFull: Bool {
-    guard case .system(let error) = self else { return false }
-    return [Errno.noSpace.rawValue, Errno.diskQuotaExceeded.rawValue].contains(error.code)
+  fileprivate var remedy: String {
+    guard case .system(let error) = self else { return "check the kernel log" }
+    return switch Errno(rawValue: error.code) {
+    case .noSpace, .diskQuotaExceeded: "free some space"
+    case .fileTooLarge: "no file there may be that long: write before that, or raise ulimit -f"
+    default: "check the kernel log"
+    }
   }
 
   fileprivate var who: String {

@@ -74,6 +74,20 @@ struct HostJournalDeviceTests {
     #expect(try device.bytes(0..<device.byteCount).allSatisfy { $0 == 0x5a })
   }
 
+  /// Not damage: nothing is to be restored.
+  @Test func aRegionOfAnotherLengthIsNamedWrongly() throws {
+    let device = try initialized()
+    for command in [
+      ["recover", device.path, "--json"], ["recover", device.path, "--dry-run", "--json"],
+    ] {
+      try refused(
+        try Tool(command + ["--journal-region", "8m:3m"]),
+        "name the right one by --journal"
+      )
+    }
+    try refused(try write(device.path, [(0, [1])], ["--journal-region", "8m:1m"]), "was made with")
+  }
+
   @Test func regionsAreMadeWhereTheyFit() throws {
     let device = try ScratchDevice(Self.byteCount)
     for (region, code) in [

@@ -89,7 +89,7 @@ int nvmeatomic_unlink_same(int directory, const char *name, int descriptor);
  * than that does; 1 or 0. */
 int nvmeatomic_is_as_private(int descriptor, int other);
 /* For direct reads and writes; a symbolic link is none. */
-int nvmeatomic_open_journal(const char *path);
+int nvmeatomic_open_journal(const char *path, bool only_reads);
 /* Holds a name that one process of this network namespace can hold, as long as the descriptor is
  * open: a socket's, in the abstract namespace. -EADDRINUSE where another holds it. */
 int nvmeatomic_claim_name(const char *name, size_t count);

@@ -9,15 +9,20 @@ enum JournalFile {
   ///   have anything written to the target by it.
   static func open(
     _ path: String,
-    of target: borrowing OwnedFileDescriptor
+    of target: borrowing OwnedFileDescriptor,
+    onlyReads: Bool = false
   ) throws(AtomicWriteError) -> OwnedFileDescriptor? {
     let journal: OwnedFileDescriptor
     do throws(Errno) {
-      journal = try OwnedFileDescriptor(openingJournal: path)
+      journal = try OwnedFileDescriptor(openingJournal: path, onlyReads: onlyReads)
     } catch {
       if error == .noSuchFileOrDirectory { return nil }
       if error == .tooManySymbolicLinkLevels {
         throw .journal(.foreign("\(path) is a symbolic link"))
+      }
+      // Of folders, pipes and sockets open(2) says all kinds of things.
+      if let there = try? FilePath(path).stat(), there.type != .regular {
+        throw .journal(.foreign("\(path) is no regular file"))
       }
       throw openError(error, path)
     }
@@ -74,15 +79,18 @@ enum JournalFile {
   /// Keeps others from a journal, by whichever name and for whichever target, as long as the
   /// descriptor that is returned is open.
   static func lock(
-    _ journal: borrowing OwnedFileDescriptor
+    _ journal: borrowing OwnedFileDescriptor,
+    onlyReads: Bool = false
   ) throws(AtomicWriteError) -> OwnedFileDescriptor {
     do throws(Errno) {
       // One of its own: a ring keeps the other open for a while after its owner has gone.
       let descriptor = try OwnedFileDescriptor(
         opening: "/proc/self/fd/\(journal.rawValue)",
-        .readWrite
+        onlyReads ? .readOnly : .readWrite
       )
-      if try descriptor.lock(RangeLock.journal, .exclusive) { return descriptor }
+      if try descriptor.lock(RangeLock.journal, onlyReads ? .shared : .exclusive) {
+        return descriptor
+      }
     } catch {
       throw openError(error)
     }
@@ -124,12 +132,14 @@ enum JournalFile {
         "\(journal): \(errno)",
         "gain write access to it, or name another by --journal"
       )
-    case .invalidArgument, .notSupportedOnSocket, .isDirectory:
+    case .invalidArgument, .notSupportedOnSocket:
       target(
         .unsupported,
         "\(journal) cannot be there: \(errno)",
         "name one by --journal on a filesystem with O_TMPFILE and direct I/O"
       )
+    case .fileNameTooLong:
+      target(.unsupported, "\(journal): \(errno)", "name a shorter one by --journal")
     case .tooManyOpenFiles, .tooManyOpenFilesInSystem: .noResources(.descriptor, SystemError(errno))
     default: target(.io, "\(journal): \(errno)", "check the kernel log")
     }

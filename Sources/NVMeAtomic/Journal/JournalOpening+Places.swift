@@ -6,11 +6,15 @@ extension JournalOpening {
   /// The path of the journal in a file.
   func path(_ place: JournalPlace) throws(AtomicWriteError) -> String {
     switch place {
-    case .file(let path): return Self.absolute(path)
+    case .file(let path):
+      let path = Self.absolute(path)
+      try Self.checkText(path)
+      return path
     case .region: throw .journal(.place("a region goes with a block device"))
     case .automatic:
       guard isFile else { throw .journal(.unnamed) }
       let target = Self.canonical(report.path)
+      try Self.checkText(target)
       guard let mark = mark.mark else { return JournalPlace.usualPath(of: target) }
       // Both may have been moved, or be those of a copy of the filesystem.
       let beside = FilePath(target).removingLastComponent()
@@ -89,6 +93,13 @@ extension JournalOpening {
 
   // MARK: Names
 
+  /// Of a path that is not UTF-8 a string has lost something, and leads nowhere.
+  private static func checkText(_ path: String) throws(AtomicWriteError) {
+    guard path.contains("\u{fffd}"), !exists(FilePath(path).removingLastComponent().string)
+    else { return }
+    throw .journal(.place("a journal's path is UTF-8, and this is not: \(path)"))
+  }
+
   static func exists(_ path: String) -> Bool { (try? FilePath(path).stat()) != nil }
 
   /// Without links, so that the mark leads there from everywhere.
@@ -117,9 +128,8 @@ extension JournalFiles {
     let block = max(JournalGeometry.usualBlockBytes, granule, try logGranuleBytes())
     if !isNew, let found = try geometryFound(start, block) {
       guard found.lengthBytes == length else {
-        throw .journal(
-          .corrupt("it was made with \(found.lengthBytes) bytes, and has \(length)")
-        )
+        let clause = "it was made with \(found.lengthBytes) bytes, and has \(length)"
+        throw .journal(region == nil ? .corrupt(clause) : .foreign(clause))
       }
       guard found.granuleBytes >= granule else {
         throw .journal(

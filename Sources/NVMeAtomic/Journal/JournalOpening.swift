@@ -15,6 +15,11 @@ struct JournalOpening {
     case recover(dryRun: Bool, overwrites: Bool)
     /// To make one where none is.
     case make
+
+    /// Whether nothing is written, so that permission to read is enough.
+    var onlyReads: Bool {
+      if case .recover(dryRun: true, _) = self { true } else { false }
+    }
   }
 
   let report: TargetReport
@@ -44,10 +49,11 @@ struct JournalOpening {
     _ purpose: Purpose,
     locks: Bool
   ) throws(AtomicWriteError) {
-    let cached = try TargetOpening.reopen(target, report)
+    let cached = try TargetOpening.reopen(target, report, onlyReads: purpose.onlyReads)
     if locks {
-      try Self.lock(cached, report)
-      if report.kind == .file { try Self.waitForPlaces(target, report) }
+      let kind: RangeLock.Kind = purpose.onlyReads ? .shared : .exclusive
+      try Self.lock(cached, report, kind)
+      if report.kind == .file { try Self.waitForPlaces(target, report, kind) }
     }
     if report.kind != .file { try TargetOpening.checkStack(of: target, report, .journal) }
     if report.kind == .file {
@@ -72,10 +78,11 @@ struct JournalOpening {
   /// Keeps every other path and process of this library from the target.
   static func lock(
     _ descriptor: borrowing OwnedFileDescriptor,
-    _ report: TargetReport
+    _ report: TargetReport,
+    _ kind: RangeLock.Kind = .exclusive
   ) throws(AtomicWriteError) {
     let isFree = try TargetOpening.openErrors(report) { () throws(Errno) in
-      try descriptor.lock(RangeLock.journal, .exclusive)
+      try descriptor.lock(RangeLock.journal, kind)
     }
     if !isFree { throw .busy("somebody else has it open for writing by this library") }
   }
@@ -84,11 +91,12 @@ struct JournalOpening {
   /// whoever comes after it write. A block device is held exclusively for as long.
   private static func waitForPlaces(
     _ descriptor: borrowing OwnedFileDescriptor,
-    _ report: TargetReport
+    _ report: TargetReport,
+    _ kind: RangeLock.Kind
   ) throws(AtomicWriteError) {
     for _ in 0..<mostWaits {
       let isFree = try TargetOpening.openErrors(report) { () throws(Errno) in
-        try descriptor.lock(RangeLock.placing, .exclusive)
+        try descriptor.lock(RangeLock.placing, kind)
       }
       if isFree { return }
       if HostProcess.stopSignal != 0 { break }
@@ -171,7 +179,8 @@ struct JournalOpening {
 
   /// The journal by that path, if it can be the one that is meant; `nil` where nothing is.
   func find(_ path: String) throws(AtomicWriteError) -> OwnedFileDescriptor? {
-    guard let found = try JournalFile.open(path, of: target.cached) else { return nil }
+    guard let found = try JournalFile.open(path, of: target.cached, onlyReads: purpose.onlyReads)
+    else { return nil }
     if mark.mark?.isOnSameFilesystem == true, try !isOnSameFilesystem(found) {
       throw .journal(
         .foreign("\(path) is on another filesystem than when it was made: one of them is a copy")
@@ -235,7 +244,7 @@ struct JournalOpening {
   ) throws(AtomicWriteError) -> JournalFiles {
     switch consume journal {
     case .some(let journal):
-      let lock = try JournalFile.lock(journal)
+      let lock = try JournalFile.lock(journal, onlyReads: purpose.onlyReads)
       return files(journal, lock: lock, region, journalPath)
     case .none:
       return files(nil, region, journalPath)

@@ -31,7 +31,7 @@ public enum TargetJournal {
   /// - Parameters:
   ///   - report: The target's report; it must still be true of the path.
   ///   - place: Where the journal is.
-  ///   - dryRun: Whether nothing is written.
+  ///   - dryRun: Whether nothing is written; permission to read is enough then.
   ///   - overwritingExistingData: Whether a block device is written to where a filesystem, RAID or
   ///     partition table has appeared since its journal was made.
   /// - Returns: What was found; `nil` where the target has no journal.
@@ -106,6 +106,7 @@ public enum TargetJournal {
     guard report.kind == .file || report.kind?.isBlockDevice == true else {
       throw .refused(.notWritable(report.kind ?? .block))
     }
-    return try JournalOpening(report, TargetOpening.open(report), purpose)
+    let target = try TargetOpening.open(report, onlyReads: purpose.onlyReads)
+    return try JournalOpening(report, target, purpose)
   }
 }

@@ -37,11 +37,12 @@ extension TargetOpening {
   /// Opens the file once more that a descriptor leads to, whatever its name leads to by now.
   static func reopen(
     _ descriptor: borrowing OwnedFileDescriptor,
-    _ report: TargetReport
+    _ report: TargetReport,
+    onlyReads: Bool = false
   ) throws(AtomicWriteError) -> OwnedFileDescriptor {
     let path = "/proc/self/fd/\(descriptor.rawValue)"
     let again = try openErrors(report) { () throws(Errno) in
-      try OwnedFileDescriptor(opening: path, .readWrite)
+      try OwnedFileDescriptor(opening: path, onlyReads ? .readOnly : .readWrite)
     }
     let status = try openErrors(report) { () throws(Errno) in try FileStatus(of: again) }
     var identity = TargetIdentity(status)

@@ -3,9 +3,13 @@ import SystemPackage
 
 /// The checks between a probe and the first write.
 enum TargetOpening {
-  static func open(_ report: TargetReport) throws(AtomicWriteError) -> OwnedFileDescriptor {
+  static func open(
+    _ report: TargetReport,
+    onlyReads: Bool = false
+  ) throws(AtomicWriteError) -> OwnedFileDescriptor {
     let isBlockDevice = report.kind?.isBlockDevice == true
-    let mode: OpenMode = isBlockDevice ? [.readWrite, .direct, .exclusive] : [.readWrite, .direct]
+    var mode: OpenMode = [onlyReads ? .readOnly : .readWrite, .direct]
+    if isBlockDevice { mode.insert(.exclusive) }
     let descriptor = try openErrors(report) { () throws(Errno) in
       try openWhenFree(report.path, mode, report)
     }
