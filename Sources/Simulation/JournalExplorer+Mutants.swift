@@ -19,6 +19,9 @@ extension JournalExplorer {
     case oldRecordsReplayed = "journal-old-records-replayed"
     case unfinishedReplayed = "journal-unfinished-replayed"
     case damageIgnored = "journal-damage-ignored"
+    /// Of two superblocks that differ the older one stays, and is all there is once the newer one
+    /// has rotted.
+    case superblockUnmended = "journal-superblock-unmended"
     /// Another path writes while the log has a record of the same place.
     case directOverLive = "journal-direct-over-live"
     /// The drive ignores flushes, or FUA.
@@ -46,6 +49,7 @@ extension JournalExplorer {
       case .oldRecordsReplayed: (rules.checksLap, rules.checksSequence) = (false, false)
       case .unfinishedReplayed: rules.waitsForEnd = false
       case .damageIgnored: rules.noticesDamage = false
+      case .superblockUnmended: rules.mendsSuperblocks = false
       case .directOverLive, .ignoresFlushes, .ignoresFUA: break
       case .folderUnsynced, .markUnsynced, .fileUnsynced, .markedFirst: break
       }

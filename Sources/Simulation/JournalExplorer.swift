@@ -23,6 +23,8 @@ package struct JournalExplorer {
   /// What the journal is found by; `nil` where somebody says where it is.
   private var names: SimulatedNames.State?
   private var journalsMade: UInt64 = 0
+  /// The second superblock before a journal's proper end.
+  private var olderSuperblock: [UInt8]?
 
   package init(seed: UInt64, mutant: Mutant? = nil) {
     self.seed = seed
@@ -164,6 +166,14 @@ package struct JournalExplorer {
     }
     let images = witness.cutForGood()
     if names != nil { self.names = witness.leftNames }
+    // Or the power failed between the two superblocks of that end.
+    if let olderSuperblock, random.below(2) == 0 {
+      let place = Int(layout.geometry.superblocks[1])
+      images[images.count - 1].bytes.replaceSubrange(
+        place..<place + layout.blockBytes,
+        with: olderSuperblock
+      )
+    }
     return images
   }
 
@@ -230,12 +240,19 @@ package struct JournalExplorer {
     _ file: SimulatedFile?,
     _ witness: JournalWitness
   ) throws(JournalProblem) {
+    olderSuperblock = nil
     for _ in 0..<Int(2 + random.below(7)) where witness.problem == nil {
       try commit(&engine, witness)
       if engine.failure != nil { return }
       if random.below(8) == 0 { try writeDirectly(&engine, drives, file, witness) }
     }
-    if random.below(4) == 0 { try engine.close() }
+    if random.below(4) > 0 { return }
+    let older = drives[drives.count - 1].visible(
+      firstBlock: Int(layout.geometry.superblocks[1]) / 512,
+      count: 512
+    )
+    try engine.close()
+    olderSuperblock = older
   }
 
   /// One transaction of up to three ranges.
@@ -353,12 +370,13 @@ extension JournalExplorer {
   }
 
   /// The journal goes: what it has is in place, and nothing leads to it any more.
-  private func drop(
+  private mutating func drop(
     _ engine: inout JournalEngine<SimulatedFileStorage>,
     _ names: SimulatedNames
   ) throws(JournalProblem) {
     if engine.failure != nil { return }
     try engine.close()
+    olderSuperblock = nil
     do throws(JournalNameProblem) {
       try names.part(isMarked: true) { names.unlinkJournal() }
     } catch {

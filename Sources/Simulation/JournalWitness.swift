@@ -277,11 +277,12 @@ struct JournalLayout: Sendable {
   /// whatever follows is what proves a record.
   func rot(_ images: [ImageMemory], _ random: inout SplitMix64) -> Bool {
     let image = images[driveCount - 1]
-    let place = Int(geometry.startBytes) + Int(random.below(geometry.lengthBytes))
-    let isSuperblock =
-      place < Int(geometry.startBytes) + blockBytes
-      || place >= Int(geometry.startBytes + geometry.lengthBytes) - blockBytes
-    if !isSuperblock {
+    let isSuperblock = random.below(2) == 0
+    var place = Int(geometry.startBytes)
+    if isSuperblock {
+      place = Int(geometry.superblocks[Int(random.below(2))] + random.below(UInt64(blockBytes)))
+    } else {
+      place += blockBytes + Int(random.below(geometry.logBytes))
       guard let report = try? dryRun(images), place < Int(report.lastTransactionBytes) else {
         return false
       }

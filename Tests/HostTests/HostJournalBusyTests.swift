@@ -135,4 +135,29 @@ extension HostJournalBusyTests {
     let next = try OwnedFileDescriptor(opening: file.path, [.readWrite, .direct])
     #expect(try next.lock(RangeLock.placing, .exclusive))
   }
+
+  /// What an earlier program has left could not be brought in place for good: some of it may be.
+  @Test(arguments: ["journal", "plain"])
+  func recoveryThatFailsBeforeAWriteLeavesADoubt(by path: String) throws {
+    let file = try VersionedFile(on: "ext4")
+    try file.file.leave([VersionedFile.pieces(1)])
+    let page = HostRig.path("tmpfs/doubt-page")
+    try Data(repeating: 0x77, count: 4096).write(to: URL(fileURLWithPath: page))
+    let write = [
+      "write", file.file.path, "--path", path, "--at", "40k", "--input", page, "--json",
+    ]
+    let tool = try TracedTool.run(
+      write,
+      injecting: [TracedTool.withoutRing, "fdatasync:error=EIO:when=1"]
+    )
+    #expect(tool.status == 3, "\(tool.errors)")
+    #expect(try tool.failure()[1] == "unknown")
+    #expect(tool.errors.contains("nvme-atomic recover"), "\(tool.errors)")
+    #expect(try file.file.recover(dryRun: true)?.transactions == 1)
+    let again = try Tool(write)
+    #expect(again.status == 0, "\(again.errors)")
+    let written = try file.file.contents
+    #expect(written[40 << 10..<44 << 10].allSatisfy { $0 == 0x77 })
+    #expect(written[100..<5100].elementsEqual(VersionedFile.pieces(1)[0].bytes))
+  }
 }

@@ -137,6 +137,32 @@ struct HostJournalDeviceTests {
     #expect(try Tool(load + Self.named + ["--range", "0:8m"]).status == 0)
   }
 
+  /// The power failed between the two superblocks that end a journal's work: whoever opens it next
+  /// makes them equal, so that the older one never counts once the newer one is damaged.
+  @Test func anOlderSuperblockIsMadeAsNewAsTheOther() throws {
+    let device = try initialized()
+    let last = Self.region.upperBound - 4096
+    try leave([(offset: 0, bytes: pattern(1, byteCount: 4096))], on: device)
+    let older = try device.bytes(last..<last + 4096)
+    let recover = ["recover", device.path, "--json"] + Self.named
+    #expect(try Tool(recover).status == 0)
+    let newer = try device.bytes(last..<last + 4096)
+    try device.overwrite(older, at: last)
+    #expect(try Tool(recover + ["--dry-run"]).json()["in_use"] as? Bool == false)
+    #expect(try device.bytes(last..<last + 4096) == older)
+    #expect(try Tool(recover).json()["in_use"] as? Bool == false)
+    #expect(try device.bytes(last..<last + 4096) == newer)
+    // Another path writes; then the newer one rots.
+    let bytes = pattern(2, byteCount: 4096)
+    let plain = try Tool([
+      "write", device.path, "--path", "plain", "--at", "0", "--input", try input("plain", bytes),
+    ])
+    #expect(plain.status == 0, "\(plain.errors)")
+    try device.overwrite([0xff], at: Self.region.lowerBound + 50)
+    #expect(try Tool(recover).json()["in_use"] as? Bool == false)
+    #expect(try device.bytes(0..<4096) == bytes)
+  }
+
   /// Nothing tells a device from its clone, so nothing is brought in place unasked.
   @Test func onlyRecoverReplaysADevice() throws {
     let device = try initialized()

@@ -14,7 +14,7 @@ import Testing
 
   @Test(arguments: JournalExplorer.Mutant.allCases)
   func everyMistakeIsNoticed(mutant: JournalExplorer.Mutant) {
-    let isNoticed = (1...20 as ClosedRange<UInt64>).contains { (seed: UInt64) in
+    let isNoticed = (1...400 as ClosedRange<UInt64>).contains { (seed: UInt64) in
       var explorer = JournalExplorer(seed: seed, mutant: mutant)
       return explorer.explore().1 != nil
     }

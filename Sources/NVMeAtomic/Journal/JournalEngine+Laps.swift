@@ -23,11 +23,22 @@ extension JournalEngine where Storage: ~Copyable {
     change(&changed)
     changed.generation += 1
     changed.firstSequence = sequence
+    try write(changed, to: geometry.superblocks)
+    superblock = changed
+    position = geometry.logStart
+    flushedSequence = sequence - 1
+  }
+
+  /// Writes a superblock to places, one after the other.
+  mutating func write(
+    _ superblock: JournalSuperblock,
+    to places: [UInt64]
+  ) throws(JournalProblem) {
     // The memory of records on their way in place is not touched.
     var block = AlignedBuffer(byteCount: Int(geometry.blockBytes))
     // SAFETY: the bytes are lent for the call.
-    unsafe block.withMutableBytes { changed.encode(into: unsafe JournalBytes($0)) }
-    for place in geometry.superblocks {
+    unsafe block.withMutableBytes { superblock.encode(into: unsafe JournalBytes($0)) }
+    for place in places {
       let result = unsafe perform(
         .write,
         onLog: true,
@@ -38,9 +49,6 @@ extension JournalEngine where Storage: ~Copyable {
       )
       guard result.isAll(of: block.byteCount) else { throw fail(.log(result)) }
     }
-    superblock = changed
-    position = geometry.logStart
-    flushedSequence = sequence - 1
   }
 
   /// Makes a journal, in place of whatever is there.

@@ -38,7 +38,7 @@ package struct JournalGeometry: Hashable, Sendable {
     self.granuleBytes = granuleBytes
   }
 
-  var superblocks: [UInt64] { [startBytes, startBytes + lengthBytes - blockBytes] }
+  package var superblocks: [UInt64] { [startBytes, startBytes + lengthBytes - blockBytes] }
   var logStart: UInt64 { startBytes + blockBytes }
   var logEnd: UInt64 { startBytes + lengthBytes - blockBytes }
   /// As much as one transaction may have, headers and all.

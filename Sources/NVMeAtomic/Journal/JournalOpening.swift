@@ -281,7 +281,8 @@ struct JournalOpening {
     }
   }
 
-  /// Whether a marked file's journal has nothing to be brought in place. Nothing is locked.
+  /// Whether a marked file's journal has nothing to be brought in place, as both of its superblocks
+  /// say. Nothing is locked.
   static func isClean(
     _ report: TargetReport,
     _ descriptor: borrowing OwnedFileDescriptor
@@ -293,9 +294,10 @@ struct JournalOpening {
     let geometry = try files.geometry(isNew: false, isFile: true, report)
     var engine = try files.engine(geometry)
     let check = JournalCheck(name: opening.name, mark: opening.mark, isFile: true)
-    return try !journalErrors { () throws(JournalProblem) in
+    let state = try journalErrors { () throws(JournalProblem) in
       try engine.recover(check: check.check) { _ in false }
-    }.wasInUse
+    }
+    return !state.wasInUse && !state.hasOneSuperblock
   }
 
   static func journalErrors<Value: ~Copyable>(

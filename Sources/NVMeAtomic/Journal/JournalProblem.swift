@@ -59,6 +59,8 @@ package struct JournalRules: Hashable, Sendable {
   package var checksSequence = true
   /// Transactions whose end is missing are none.
   package var waitsForEnd = true
+  /// Superblocks that differ are made equal before anything else is done.
+  package var mendsSuperblocks = true
   /// A gap before a record that proves it to be damage is no end.
   package var noticesDamage = true
 

@@ -4,6 +4,8 @@ import LinuxIO
 package struct JournalReport: Hashable, Sendable {
   /// Whether the journal had been left in the middle of things.
   package var wasInUse = false
+  /// Whether only one of its superblocks says what the newer one does.
+  package var hasOneSuperblock = false
   /// Transactions in the log that were complete, and the records and bytes of the target of them.
   package var transactions: UInt64 = 0
   package var records: UInt64 = 0
@@ -31,13 +33,18 @@ extension JournalEngine where Storage: ~Copyable {
     check: (JournalSuperblock) throws(JournalProblem) -> Void,
     proceeds: (JournalReport) -> Bool = { _ in true }
   ) throws(JournalProblem) -> JournalReport {
-    superblock = try newestSuperblock()
+    let places: [UInt64]
+    (superblock, places) = try newestSuperblock()
     try check(superblock)
     var scan = JournalScan(superblock, waitsForEnd: rules.waitsForEnd)
+    scan.report.hasOneSuperblock = !places.isEmpty
     if superblock.isClean {
       try checkNothingFollows(scan)
       sequence = superblock.firstSequence
-      if proceeds(scan.report) { open() }
+      guard proceeds(scan.report) else { return scan.report }
+      // The older one may be from before the log was done with.
+      if rules.mendsSuperblocks { try write(superblock, to: places) }
+      open()
       return scan.report
     }
     try scanLog(&scan)
@@ -74,10 +81,13 @@ extension JournalEngine where Storage: ~Copyable {
 
   // MARK: Superblocks
 
-  /// The newer one of those that are whole.
-  private mutating func newestSuperblock() throws(JournalProblem) -> JournalSuperblock {
+  /// The newer one of those that are whole, and where it is not.
+  private mutating func newestSuperblock() throws(JournalProblem) -> (JournalSuperblock, [UInt64]) {
     var (newest, isDamaged) = (JournalSuperblock?.none, false)
+    var found: [(place: UInt64, superblock: JournalSuperblock?)] = []
     for place in geometry.superblocks {
+      var here: JournalSuperblock?
+      defer { found.append((place, here)) }
       let block = try readLog(place, Int(geometry.blockBytes))
       switch JournalSuperblock.decode(block, startBytes: geometry.startBytes) {
       case .superblock(let superblock):
@@ -87,6 +97,7 @@ extension JournalEngine where Storage: ~Copyable {
               + "\(superblock.geometry.granuleBytes) below"
           )
         }
+        here = superblock
         if superblock.generation > newest?.generation ?? 0 { newest = superblock }
       case .version(let version): throw .version(version)
       case .damaged: isDamaged = true
@@ -96,6 +107,6 @@ extension JournalEngine where Storage: ~Copyable {
     guard let newest else {
       throw isDamaged ? .corrupt("both of its superblocks are damaged") : .notFound
     }
-    return newest
+    return (newest, found.filter { $0.superblock != newest }.map(\.place))
   }
 }

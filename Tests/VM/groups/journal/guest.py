@@ -37,6 +37,8 @@ def main():
             with cell(f"{part.__name__} {make[0]}"):
                 part(disk)
         succeed("umount", MOUNT)
+    with cell(test_late_writes.__name__):
+        test_late_writes(disk)
     with cell(test_removed.__name__):
         test_removed()
     finish()
@@ -253,6 +255,51 @@ def test_other_path(_disk):
     check("the write stays", True, read(path, 0, BLOCK) == b"p" * BLOCK)
     # The page has no stamps.
     check("torn", 1, stamps(path)[1])
+
+
+def test_late_writes(disk):
+    """What a killed program's ring still has on its way lands late: never over what comes after it."""
+    late = 400
+    succeed("modprobe", "dm_delay")
+    os.environ["DM_DISABLE_UDEV"] = "1"
+    sectors = drives.size_bytes(os.path.basename(disk)) // 512
+    at_once, slow = f"{disk} 0 0", f"{disk} 0 {late}"
+    tables = {"well": f"0 {sectors} delay {at_once} {at_once} {at_once}", "slow": f"0 {sectors} delay {at_once} {slow} {at_once}"}
+    succeed("dmsetup", "create", "late", "--table", tables["well"])
+    try:
+        succeed("mkfs.xfs", "-q", "-f", "/dev/mapper/late")
+        succeed("mount", "/dev/mapper/late", MOUNT)
+        path = make("late", MIB)
+        check("its journal", 0, tool("journal", "init", path, "--size", "4m").code)
+        change_table("late", tables["slow"])
+        waited = 0
+        for round in range(3):
+            process = subprocess.Popen(
+                [*TOOL, "write", path, "--path", "journal", "--block-size", "16k", "--runtime", "120s", "--engine", "io_uring",
+                 "--queue-depth", "32", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            drives.wait_for(lambda: process.poll() is not None or in_flight() > 8, "writes in place", 60)
+            process.kill()
+            process.communicate()
+            begin = time.monotonic()
+            write(path, [(0, bytes([round]) * MIB)])
+            waited += time.monotonic() - begin
+            time.sleep(3 * late / 1000)
+            check(f"round {round}: what came after stays", True, read(path, 0, MIB) == bytes([round]) * MIB)
+        note(f"{waited / 3:.1f} s for a transaction after a killed one")
+        succeed("umount", MOUNT)
+    finally:
+        run(["dmsetup", "remove", "late"])
+
+
+def change_table(name, table):
+    succeed("dmsetup", "load", name, "--table", table)
+    succeed("dmsetup", "suspend", name)
+    succeed("dmsetup", "resume", name)
+
+
+def in_flight():
+    with open("/sys/block/dm-0/inflight") as file:
+        return int(file.read().split()[1])
 
 
 def test_removed():
