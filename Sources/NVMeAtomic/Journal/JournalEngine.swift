@@ -58,7 +58,7 @@ import SystemPackage
   var expected: [JournalPlacement]
   var freeTokens: [UInt32]
 
-  /// Takes the storages on; ``recover(as:dryRun:)`` or ``format(_:)`` comes next.
+  /// Takes the storages on; ``recover(check:proceeds:)`` or ``format(_:)`` comes next.
   ///
   /// - Parameters:
   ///   - log: Writes to the journal.
